@@ -103,24 +103,25 @@ def unpack_batch(parts: list[bytes]) -> tuple[Batch, bytes]:
     return Batch(session, category, producer, first_seq, count, floor), payload
 
 
-def unpack_records(payload: bytes | memoryview, count: int) -> list[Any]:
-    """The `count` records of a payload, each `[timestamp, step, metrics]` but not yet checked.
+def unpack_records(payload: bytes | memoryview, count: int) -> tuple[Any, ...]:
+    """The `count` records of a payload, each a tuple `(timestamp, step, metrics)` but not yet checked.
 
     One call into msgpack for the whole batch: the count becomes the head of an array, so a payload with more or
-    fewer records than announced is refused as a whole.
+    fewer records than announced is refused as a whole. Arrays come as tuples, so that one may be a key.
 
     Raises:
         FrameRefused: reason "payload".
     """
     try:
-        found: list[Any] = msgpack.unpackb(
+        found: tuple[Any, ...] = msgpack.unpackb(
             b"\xdd" + count.to_bytes(4, "big") + payload,
+            use_list=False,
             strict_map_key=False,
             max_str_len=names.MAX_RECORD_BYTES,
             max_bin_len=names.MAX_RECORD_BYTES,
             max_array_len=MAX_BATCH_RECORDS,
             max_map_len=names.MAX_METRICS_PER_RECORD,
-            max_ext_len=0,
+            max_ext_len=names.MAX_RECORD_BYTES,
         )
     except Exception as error:  # msgpack raises many kinds on hostile bytes
         raise FrameRefused("payload", f"expected {count} packed records: {type(error).__name__}: {error}") from error

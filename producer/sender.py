@@ -1,0 +1,352 @@
+"""The sender: one thread that owns the socket, the spool and every decision about when a record leaves.
+
+DOWN -> UP   the collector subscribed: every cursor back to its base, send
+UP -> DOWN   it unsubscribed, or its connection died
+UP           at most `WINDOW_BATCHES` in flight; an ack frees; a stream without progress for a second goes back
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+import zmq
+
+from contract import wire
+from contract.lifecycle import HEARTBEAT_S
+from producer.discovery import Discovery
+from producer.link import WINDOW_BATCHES, Link
+from producer.nap import Nap
+from producer.ring import Ring
+from producer.spool import Spool
+from producer.stream import Chunk, Stream
+
+_LOG = logging.getLogger("avaliacoes")
+
+_RESEND_S = 1.0
+_RESEND_MAX_S = 8.0
+_GAP_RESEND_S = 0.2
+_LOOK_EVERY_S = 0.1
+#: After this long without a record and with nothing in flight the thread sleeps until it is woken.
+_DOZE_AFTER_S = 0.5
+_DOZE_S = 1.0
+#: Share of the ring in use from which closed blocks go to the spool, and to which it is brought down.
+_SPOOL_FROM, _SPOOL_TO = 0.60, 0.40
+
+
+class Sender(threading.Thread):
+    """Drains the streams of one producer.
+
+    Args:
+        streams: the live list of streams (only ever appended to).
+        buffer_records: records that may wait in memory before the oldest are spooled.
+        flush_interval: seconds between two rounds while records come.
+        heartbeat: called every `HEARTBEAT_S` while the collector is there.
+        on_loss: called with (category, records, reason) when records had to be given up.
+    """
+
+    def __init__(
+        self,
+        producer_id: str,
+        session: str,
+        streams: list[Stream],
+        ring: Ring,
+        spool: Spool,
+        link: Link,
+        discovery: Discovery,
+        buffer_records: int,
+        flush_interval: float,
+        heartbeat: Callable[[], None],
+        on_loss: Callable[[str, int, str], None],
+        nap: Nap,
+    ) -> None:
+        super().__init__(name=f"avaliacoes-{producer_id}", daemon=True)
+        self._producer_id = producer_id
+        self._session = session
+        self._streams = streams
+        self._ring = ring
+        self._spool = spool
+        self._link = link
+        self._discovery = discovery
+        self._buffer_records = buffer_records
+        self._flush_interval = flush_interval
+        self._heartbeat = heartbeat
+        self._on_loss = on_loss
+        self._inflight: deque[tuple[Stream, int]] = deque()
+        self._resend_after: dict[str, float] = {}
+        self._nap = nap
+        self._stopping = threading.Event()
+        self._flushing = threading.Event()
+        self._next_look = 0.0
+        self._next_beat = time.monotonic() + HEARTBEAT_S
+        self._next_spool = 0.0
+        self._down_since = time.monotonic()
+        self._was_up = False
+        self._busy_at = time.monotonic()
+        self.progress_at = time.monotonic()
+        self.resent = 0
+        self.spool_errors = 0
+        self.error: str | None = None
+
+    # Called from other threads
+
+    def hurry(self) -> None:
+        """Somebody waits for everything to be acknowledged: no more pauses."""
+        self._flushing.set()
+        self._nap.wake()
+
+    def relax(self) -> None:
+        self._flushing.clear()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._nap.wake()
+
+    @property
+    def connected(self) -> bool:
+        return self._link.up
+
+    # The thread
+
+    def run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._round()
+                except Exception as error:  # the last line of defence: a training never stops for its logger
+                    if self.error is None:
+                        _LOG.exception("the sender of session %s had an error and goes on", self._session)
+                    self.error = repr(error)
+                    self._stopping.wait(0.5)
+        finally:
+            self._link.close()
+
+    def _round(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_look and not self._link.up:
+            self._next_look = now + _LOOK_EVERY_S
+            self._link.connect(self._discovery.endpoint())
+        for frame in self._link.receive():
+            self._take_ack(frame, now)
+        if self._link.up != self._was_up:
+            self._turn(now)
+        if now >= self._next_beat:
+            self._next_beat = now + HEARTBEAT_S
+            if self._link.up:
+                self._heartbeat()
+        for stream in tuple(self._streams):
+            if stream.deferred:
+                stream.drain()
+        sent = self._send_all(now) if self._link.up else False
+        self._relieve(now)
+        if sent:
+            self._busy_at = now
+        self._pause(now, sent)
+
+    def _turn(self, now: float) -> None:
+        self._was_up = self._link.up
+        if self._link.up:
+            self._discovery.found()
+            for stream in self._streams:
+                self._go_back(stream, now)
+            self._inflight.clear()
+        else:
+            self._down_since = now
+            self._next_look = now
+
+    def _pause(self, now: float, sent: bool) -> None:
+        waiting = bool(self._inflight)
+        if self._flushing.is_set():
+            self._wait_socket(2 if waiting or sent else 5)
+        elif not self._link.up:
+            self._wait_socket(max(20, round(self._flush_interval * 1000)))
+        elif waiting or now - self._busy_at < _DOZE_AFTER_S:
+            self._nap.pause(self._flush_interval)
+        else:
+            self._nap.on = True
+            if not self._anything_new():
+                self._wait_socket(round(_DOZE_S * 1000))
+            self._nap.on = False
+        self._nap.clear()
+
+    def _wait_socket(self, milliseconds: int) -> None:
+        socket = self._link.socket
+        if socket is None:
+            self._nap.pause(milliseconds / 1000)
+            return
+        poller = zmq.Poller()
+        poller.register(self._nap.reader, zmq.POLLIN)
+        poller.register(socket, zmq.POLLIN)
+        poller.poll(milliseconds)
+
+    def _anything_new(self) -> bool:
+        return any(stream.logged() > stream.sent_seq for stream in self._streams)
+
+    # Sending
+
+    def _send_all(self, now: float) -> bool:
+        sent = False
+        for stream in tuple(self._streams):
+            if len(self._inflight) >= WINDOW_BATCHES:
+                self._retire()
+                if len(self._inflight) >= WINDOW_BATCHES:
+                    break
+            if stream.sent_seq > stream.acked:
+                patience = self._resend_after.get(stream.category, _RESEND_S)
+                if now - max(stream.moved_at, stream.resent_at) > patience:
+                    self._resend_after[stream.category] = min(2 * patience, _RESEND_MAX_S)
+                    self._go_back(stream, now)
+            sent |= self._send_stream(stream, now)
+        return sent
+
+    def _send_stream(self, stream: Stream, now: float) -> bool:
+        if stream.cursor is None:
+            if stream.head is None:
+                return False
+            stream.cursor, stream.cursor_byte, stream.cursor_seq = stream.head, 0, stream.head.first_seq
+        sent = False
+        while len(self._inflight) < WINDOW_BATCHES:
+            chunk = stream.cursor
+            closed, following = chunk.closed, chunk.next
+            size, count = chunk.committed()
+            if stream.cursor_byte < size and stream.head is not None:
+                end_seq = chunk.first_seq + count
+                try:
+                    payload = chunk.payload(stream.cursor_byte, size)
+                except OSError as error:
+                    if chunk is not stream.head:
+                        break  # what is before it must arrive first; then it is the head
+                    self._lose(stream, chunk, f"spool unreadable: {error}")
+                    stream.cursor_byte = size
+                    continue
+                header = wire.pack_header(
+                    self._producer_id,
+                    stream.category,
+                    stream.cursor_seq,
+                    end_seq - stream.cursor_seq,
+                    min(stream.head.first_seq, stream.cursor_seq),
+                )
+                if not self._link.send([wire.topic_of(self._session, stream.category), header, payload]):
+                    break
+                if stream.sent_seq == stream.acked:
+                    stream.moved_at = now
+                if stream.cursor_seq < stream.sent_seq:
+                    self.resent += min(end_seq, stream.sent_seq) - stream.cursor_seq
+                stream.sent_seq = max(stream.sent_seq, end_seq)
+                stream.cursor_seq, stream.cursor_byte = end_seq, size
+                self._inflight.append((stream, end_seq))
+                sent = True
+            if not closed or following is None:
+                break
+            if stream.cursor is chunk and stream.cursor_byte >= chunk.size:
+                stream.cursor, stream.cursor_byte, stream.cursor_seq = following, 0, following.first_seq
+        return sent
+
+    def _go_back(self, stream: Stream, now: float) -> None:
+        stream.resent_at = now
+        if stream.head is not None:
+            stream.cursor, stream.cursor_byte, stream.cursor_seq = stream.head, 0, stream.head.first_seq
+        if self._inflight:
+            self._inflight = deque(item for item in self._inflight if item[0] is not stream)
+
+    # Acknowledgements
+
+    def _take_ack(self, frame: bytes, now: float) -> None:
+        try:
+            moved = wire.unpack_ack(frame, self._producer_id)
+        except wire.FrameRefused:
+            return
+        for stream in tuple(self._streams):
+            next_seq = moved.get(stream.category)
+            if next_seq is None:
+                continue
+            if next_seq > stream.acked:
+                self._advance(stream, min(next_seq, stream.logged()), now)
+            elif stream.sent_seq > stream.acked and now - max(stream.resent_at, stream.moved_at) > _GAP_RESEND_S:
+                self._go_back(stream, now)
+        self._retire()
+
+    def _advance(self, stream: Stream, acked: int, now: float) -> None:
+        stream.acked = acked
+        stream.sent_seq = max(stream.sent_seq, acked)
+        stream.moved_at = self.progress_at = now
+        self._resend_after.pop(stream.category, None)
+        if stream.tag:
+            self._ring.note_acked(stream.tag, acked)
+        while (head := stream.head) is not None and head.closed and head.next is not None and head.end_seq <= acked:
+            stream.head = head.next
+            if stream.cursor is head:
+                stream.cursor, stream.cursor_byte, stream.cursor_seq = head.next, 0, head.next.first_seq
+            if head.spool is not None:
+                self._spool.done(head)
+            elif head.block is not None:
+                self._ring.give(head.block)
+
+    def _retire(self) -> None:
+        inflight = self._inflight
+        while inflight and inflight[0][0].acked >= inflight[0][1]:
+            inflight.popleft()
+
+    # Overflow
+
+    def _relieve(self, now: float) -> None:
+        """Keep room in memory: spool the oldest closed chunks; past the spool's limit give up its oldest file."""
+        waiting = sum(stream.logged() - stream.acked for stream in self._streams) - self._spool.records
+        full = self._ring.used > self._ring.n_blocks * _SPOOL_FROM
+        many = waiting > self._buffer_records
+        if not (full or many) or now < self._next_spool:
+            return
+        if many and not self._link.up and now - self._down_since > _RESEND_S:
+            for stream in self._streams:
+                stream.rotate()
+        enough = self._ring.n_blocks * _SPOOL_TO
+        try:
+            for stream in tuple(self._streams):
+                chunk = stream.head
+                while chunk is not None and chunk.closed:
+                    if self._ring.used <= enough and waiting <= self._buffer_records:
+                        return
+                    if chunk.spool is None and chunk.count:
+                        self._to_spool(stream, chunk)
+                        waiting -= chunk.count
+                    chunk = chunk.next
+        except OSError as error:
+            self.spool_errors += 1
+            if self.spool_errors == 1:
+                _LOG.warning("cannot write the spool of session %s: %s; records stay in memory", self._session, error)
+            self._next_spool = now + 1.0
+
+    def _to_spool(self, stream: Stream, chunk: Chunk) -> None:
+        self._spool.put(stream, chunk)
+        chunk.view = None
+        if chunk.block is not None:
+            self._ring.give(chunk.block)
+            chunk.block = None
+        for lost_stream, lost in self._spool.give_up_oldest():
+            self._lose(lost_stream, lost, "the spool reached its limit")
+
+    def _lose(self, stream: Stream, chunk: Chunk, reason: str) -> None:
+        """Give up a chunk, the oldest of its stream: the next batch's `floor` tells the collector to go on."""
+        count = chunk.end_seq - max(stream.acked, chunk.first_seq)
+        if count > 0:
+            stream.given_up += count
+            self._advance(stream, chunk.end_seq, time.monotonic())
+            self._on_loss(stream.category, count, reason)
+
+    def spool_everything(self) -> bool:
+        """Move all that is unacknowledged to disk (the thread has ended); True if all of it is there."""
+        try:
+            for stream in self._streams:
+                stream.rotate()
+                chunk = stream.head
+                while chunk is not None:
+                    if chunk.closed and chunk.spool is None and chunk.count and chunk.end_seq > stream.acked:
+                        self._spool.put(stream, chunk)
+                    chunk = chunk.next
+        except OSError as error:
+            _LOG.warning("cannot write the spool of session %s: %s", self._session, error)
+            return False
+        return True

@@ -1,0 +1,277 @@
+"""One category of one producer: the log call on one side, a chain of chunks for the sender on the other.
+
+The log call is a closure because a closure's cells are the fastest variables Python has; it packs, copies into the
+current block, and publishes with one aligned store. It takes no lock that the sender holds for longer than it takes to
+swap a block, does no I/O, and raises nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from time import time as now
+from typing import Any, NamedTuple, Protocol
+
+import msgpack
+
+from contract.blocks import BLOCK_BYTES, HEAD_WORDS, Block
+from producer.nap import Nap
+from producer.ring import Ring
+from producer.values import SUSPECT_BYTES, Converter, fits
+
+Log = Callable[[Any, dict[str, Any]], None]
+_ONE_RECORD = 1 << 32
+_ABANDONED_LOCK_S = 5.0
+
+
+class _Calls(NamedTuple):
+    log: Log
+    rotate: Callable[[], None]
+    drain: Callable[[], None]
+    reset: Callable[[], None]
+    logged: Callable[[], int]
+
+
+class Owner(Protocol):
+    """What a stream needs of its producer."""
+
+    producer_id: str
+    session: str
+    ring: Ring
+    converter: Converter
+    nap: Nap
+
+    def may_log(self) -> bool: ...
+    def heap_block(self) -> bool: ...
+
+
+class Chunk:
+    """Up to 64 KiB of packed records in a row: in a block of the ring, in the heap, or in a spool file."""
+
+    __slots__ = ("block", "closed", "count", "first_seq", "head", "heads", "next", "size", "spool", "spool_at", "view")
+
+    def __init__(self, first_seq: int, view: memoryview, heads: memoryview, head: int, block: int | None) -> None:
+        self.first_seq = first_seq
+        self.view: memoryview | None = view
+        self.heads = heads
+        self.head = head
+        self.block = block
+        self.closed = False
+        self.size = 0
+        self.count = 0
+        self.spool: Path | None = None
+        self.spool_at = 0
+        self.next: Chunk | None = None
+
+    def committed(self) -> tuple[int, int]:
+        """(bytes, records) that are complete; one read of one word, so the two always agree."""
+        if self.closed:
+            return self.size, self.count
+        word = self.heads[self.head]
+        return word & 0xFFFFFFFF, word >> 32
+
+    @property
+    def end_seq(self) -> int:
+        return self.first_seq + self.committed()[1]
+
+    def payload(self, begin: int, end: int) -> bytes | memoryview:
+        """Bytes of the chunk, from memory or from the spool.
+
+        Raises:
+            OSError: the spool file cannot be read.
+        """
+        if self.view is not None:
+            return self.view[begin:end]
+        if self.spool is None:
+            raise OSError("chunk has neither memory nor file")
+        with self.spool.open("rb") as file:
+            file.seek(self.spool_at + begin)
+            return file.read(end - begin)
+
+
+class Stream:
+    """The records of one (producer, category).
+
+    `log` is the log call. `head` is the oldest chunk that is not wholly acknowledged; `acked` the next sequence the
+    collector asks for. All but `log` belongs to the sender's thread.
+    """
+
+    def __init__(self, owner: Owner, category: str) -> None:
+        self.owner = owner
+        self.category = category
+        self.tag = 0
+        self.head: Chunk | None = None
+        self.last: bytes | None = None
+        self.deferred: deque[tuple[float, Any, dict[str, Any]]] = deque()
+        #: Records that found no room anywhere: they never got a sequence.
+        self.refused = 0
+        #: Records that had one and were given up with the oldest spool file.
+        self.given_up = 0
+        self.acked = 0
+        self.cursor: Chunk | None = None
+        self.cursor_byte = 0
+        self.cursor_seq = 0
+        self.sent_seq = 0
+        self.moved_at = 0.0
+        self.resent_at = 0.0
+        calls = _recording(self)
+        self.log, self.rotate, self.drain, self.reset, self.logged = calls
+
+    def seal(self, chunk: Chunk) -> Block:
+        """The closed chunk as a block for the spool."""
+        return Block(
+            self.owner.producer_id,
+            self.owner.session,
+            self.category,
+            chunk.first_seq,
+            chunk.count,
+            bytes(chunk.payload(0, chunk.size)),
+        )
+
+
+def _recording(stream: Stream) -> _Calls:
+    owner = stream.owner
+    lock = threading.Lock()
+    acquire, release = lock.acquire, lock.release
+    pack = msgpack.Packer(default=owner.converter.default, use_bin_type=True).pack
+    deferred = stream.deferred
+    nap = owner.nap
+    chunk: Chunk | None = None
+    buffer = heads = memoryview(bytearray(8)).cast("Q")
+    position = start = limit = word = head = 0
+    last_step = 0
+    stuck_since: float | None = None
+    stuck_word = 0
+
+    def log(step: Any, metrics: dict[str, Any]) -> None:
+        nonlocal position, word, last_step
+        if not acquire(False) and not acquire(True, 0.2):
+            # Called again inside itself, by a signal handler or a value's own method: stored a moment later.
+            deferred.append((now(), step, metrics))
+            return
+        try:
+            if type(step) is not int:
+                step, metrics = owner.converter.step_of(step, metrics, last_step)
+            try:
+                packed = pack((now(), step, metrics))
+            except Exception:
+                packed = owner.converter.pack_slowly(now(), step, metrics)
+            size = len(packed)
+            if size > SUSPECT_BYTES and not fits(packed):
+                packed = owner.converter.pack_slowly(now(), step, metrics)
+                size = len(packed)
+            end = position + size
+            if end > limit:
+                if not open_block():
+                    return
+                end = position + size
+            buffer[position:end] = packed
+            heads[head] = word + _ONE_RECORD + size  # from here on the record survives this process
+            word += _ONE_RECORD + size
+            position = end
+            last_step = step
+            stream.last = packed
+        except Exception:
+            stream.refused += 1
+        except BaseException:
+            # Ctrl-C in the middle: what is published counts, whatever this frame got to note of it.
+            word = heads[head]
+            position = start + (word & 0xFFFFFFFF)
+            raise
+        finally:
+            release()
+        if nap.on:
+            nap.wake()
+
+    def close_block() -> None:
+        nonlocal limit
+        if chunk is not None and not chunk.closed:
+            chunk.size, chunk.count = word & 0xFFFFFFFF, word >> 32
+            chunk.closed = True
+        limit = -1
+
+    def open_block() -> bool:
+        """Swap to a fresh block; False (and counted) when no record may be taken any more."""
+        nonlocal chunk, buffer, heads, position, start, limit, word, head
+        if not owner.may_log():
+            stream.refused += 1
+            return False
+        first_seq = chunk.end_seq if chunk is not None else 0
+        ring = owner.ring
+        if not stream.tag:
+            stream.tag = ring.tag(stream.category)
+        index = ring.take(stream.tag, first_seq)
+        if index is not None:
+            start = ring.start_of(index)
+            fresh_buffer, fresh_heads, fresh_head = ring.view, ring.heads, index * HEAD_WORDS
+        elif owner.heap_block():
+            start = 0
+            fresh_buffer = memoryview(bytearray(BLOCK_BYTES))
+            fresh_heads, fresh_head = memoryview(bytearray(8)).cast("Q"), 0
+        else:
+            stream.refused += 1
+            return False
+        close_block()
+        buffer, heads, head = fresh_buffer, fresh_heads, fresh_head
+        position, limit, word = start, start + BLOCK_BYTES, 0
+        fresh = Chunk(first_seq, buffer[start:limit], heads, head, index)
+        if chunk is None:
+            stream.head = fresh
+        else:
+            chunk.next = fresh
+        chunk = fresh
+        return True
+
+    def rotate() -> None:
+        """Close the current block, so that the sender may spool it."""
+        if acquire(True, 0.2):
+            try:
+                if word:
+                    close_block()
+            finally:
+                release()
+
+    def drain() -> None:
+        """Store what calls inside calls left behind. Called by the sender.
+
+        A Ctrl-C that lands between a lock's acquisition and the `try` after it leaves the lock locked for ever; when
+        nothing has moved for seconds while calls are being put off, that is what happened, and a new lock heals it.
+        """
+        nonlocal lock, acquire, release, stuck_since, stuck_word
+        if not deferred:
+            return
+        if lock.locked():
+            if stuck_since is None or stuck_word != word:
+                stuck_since, stuck_word = monotonic(), word
+            if monotonic() - stuck_since < _ABANDONED_LOCK_S:
+                return
+            lock = threading.Lock()
+            acquire, release = lock.acquire, lock.release
+        stuck_since = None
+        while deferred:
+            timestamp, step, metrics = deferred.popleft()
+            log(step, {"timestamp": timestamp, **metrics})
+
+    def reset() -> None:
+        """Forget everything: this process is a fork's child and the blocks are its parent's."""
+        nonlocal lock, acquire, release, chunk, limit, word, pack, buffer, heads, nap
+        nap = owner.nap
+        lock = threading.Lock()
+        acquire, release = lock.acquire, lock.release
+        pack = msgpack.Packer(default=owner.converter.default, use_bin_type=True).pack
+        buffer = heads = memoryview(bytearray(8)).cast("Q")
+        chunk, limit, word = None, -1, 0
+        stream.head = stream.cursor = None
+        stream.tag = stream.acked = stream.sent_seq = stream.cursor_seq = stream.cursor_byte = 0
+        stream.refused = stream.given_up = 0
+        stream.deferred.clear()
+
+    def logged() -> int:
+        """Sequence of the next record: how many have been stored."""
+        current = chunk
+        return current.end_seq if current is not None else 0
+
+    return _Calls(log, rotate, drain, reset, logged)
