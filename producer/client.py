@@ -19,6 +19,7 @@ import msgpack
 from contract import __version__, names, places
 from contract.blocks import BLOCK_BYTES
 from producer import forks
+from producer.adoption import Adoption
 from producer.discovery import Discovery
 from producer.endpoints import check_endpoint, secure
 from producer.link import Link
@@ -127,6 +128,8 @@ class Producer:
             self._beat,
             self._loss,
             self.nap,
+            self._heap_returned,
+            Adoption(self.base_path) if self._endpoint is not None else None,
         )
         self._sender.start()
         if self._lifecycle:
@@ -202,6 +205,9 @@ class Producer:
         return True
 
     # Called by the sender
+
+    def _heap_returned(self) -> None:
+        self._heap_blocks -= 1
 
     def _beat(self) -> None:
         if self._lifecycle and not self._closed:
@@ -287,6 +293,8 @@ class Producer:
         if self._pid != os.getpid():
             return True
         deadline = time.monotonic() + timeout
+        for stream in tuple(self._streams):
+            stream.drain()
         wanted = [(stream, stream.logged()) for stream in tuple(self._streams)]
         self._sender.hurry()
         try:
@@ -313,6 +321,8 @@ class Producer:
             self._closed = True
             return True
         self._ending = True
+        for stream in tuple(self._streams):
+            stream.drain()
         if self._lifecycle:
             figures = self.counts()
             self.stream(names.LIFECYCLE)(0, {"event": "end", "status": status, "error": error, **figures})

@@ -17,11 +17,12 @@ import zmq
 
 from contract import wire
 from contract.lifecycle import HEARTBEAT_S
+from producer.adoption import Adoption
 from producer.discovery import Discovery
 from producer.link import WINDOW_BATCHES, Link
 from producer.nap import Nap
 from producer.ring import Ring
-from producer.spool import Spool
+from producer.spool import CHUNKS_AT_ONCE, Spool
 from producer.stream import Chunk, Stream
 
 _LOG = logging.getLogger("avaliacoes")
@@ -45,6 +46,7 @@ class Sender(threading.Thread):
         buffer_records: records that may wait in memory before the oldest are spooled.
         flush_interval: seconds between two rounds while records come.
         heartbeat: called every `HEARTBEAT_S` while the collector is there.
+        adoption: sends what dead producers left, where the collector is on another machine.
         on_loss: called with (category, records, reason) when records had to be given up.
     """
 
@@ -62,6 +64,8 @@ class Sender(threading.Thread):
         heartbeat: Callable[[], None],
         on_loss: Callable[[str, int, str], None],
         nap: Nap,
+        heap_returned: Callable[[], None],
+        adoption: Adoption | None = None,
     ) -> None:
         super().__init__(name=f"avaliacoes-{producer_id}", daemon=True)
         self._producer_id = producer_id
@@ -78,6 +82,8 @@ class Sender(threading.Thread):
         self._inflight: deque[tuple[Stream, int]] = deque()
         self._resend_after: dict[str, float] = {}
         self._nap = nap
+        self._heap_returned = heap_returned
+        self._adoption = adoption
         self._stopping = threading.Event()
         self._flushing = threading.Event()
         self._next_look = 0.0
@@ -122,6 +128,8 @@ class Sender(threading.Thread):
                     self.error = repr(error)
                     self._stopping.wait(0.5)
         finally:
+            if self._adoption is not None:
+                self._adoption.close()
             self._link.close()
 
     def _round(self) -> None:
@@ -141,6 +149,8 @@ class Sender(threading.Thread):
             if stream.deferred:
                 stream.drain()
         sent = self._send_all(now) if self._link.up else False
+        if self._adoption is not None and self._link.up and not self._flushing.is_set():
+            self._adoption.round(self._link, now)
         self._relieve(now)
         if sent:
             self._busy_at = now
@@ -268,6 +278,8 @@ class Sender(threading.Thread):
             elif stream.sent_seq > stream.acked and now - max(stream.resent_at, stream.moved_at) > _GAP_RESEND_S:
                 self._go_back(stream, now)
         self._retire()
+        if self._adoption is not None:
+            self._adoption.take_ack(frame)
 
     def _advance(self, stream: Stream, acked: int, now: float) -> None:
         stream.acked = acked
@@ -284,6 +296,8 @@ class Sender(threading.Thread):
                 self._spool.done(head)
             elif head.block is not None:
                 self._ring.give(head.block)
+            else:
+                self._heap_returned()
 
     def _retire(self) -> None:
         inflight = self._inflight
@@ -302,31 +316,37 @@ class Sender(threading.Thread):
         if many and not self._link.up and now - self._down_since > _RESEND_S:
             for stream in self._streams:
                 stream.rotate()
-        enough = self._ring.n_blocks * _SPOOL_TO
+        surplus = max(0, self._ring.used - int(self._ring.n_blocks * _SPOOL_TO)) if full else 0
         try:
-            for stream in tuple(self._streams):
-                chunk = stream.head
-                while chunk is not None and chunk.closed:
-                    if self._ring.used <= enough and waiting <= self._buffer_records:
-                        return
-                    if chunk.spool is None and chunk.count:
-                        self._to_spool(stream, chunk)
-                        waiting -= chunk.count
-                    chunk = chunk.next
+            self._to_spool(waiting - self._buffer_records, surplus)
         except OSError as error:
             self.spool_errors += 1
             if self.spool_errors == 1:
                 _LOG.warning("cannot write the spool of session %s: %s; records stay in memory", self._session, error)
             self._next_spool = now + 1.0
 
-    def _to_spool(self, stream: Stream, chunk: Chunk) -> None:
-        self._spool.put(stream, chunk)
-        chunk.view = None
-        if chunk.block is not None:
-            self._ring.give(chunk.block)
-            chunk.block = None
-        for lost_stream, lost in self._spool.give_up_oldest():
-            self._lose(lost_stream, lost, "the spool reached its limit")
+    def _to_spool(self, records: int, blocks: int) -> None:
+        """Move the oldest closed chunks to disk, until `records` records and `blocks` blocks are out of memory."""
+        chosen: list[tuple[Stream, Chunk]] = []
+        for stream in tuple(self._streams):
+            chunk = stream.head
+            while chunk is not None and chunk.closed and (records > 0 or blocks > 0):
+                if chunk.spool is None and chunk.end_seq > stream.acked:
+                    chosen.append((stream, chunk))
+                    records -= chunk.count
+                    blocks -= chunk.block is not None
+                chunk = chunk.next
+        for begin in range(0, len(chosen), CHUNKS_AT_ONCE):
+            part = chosen[begin : begin + CHUNKS_AT_ONCE]
+            self._spool.put(part)
+            for _, chunk in part:
+                if chunk.block is not None:
+                    self._ring.give(chunk.block)
+                elif chunk.view is not None:
+                    self._heap_returned()
+                chunk.view = chunk.block = None
+            for lost_stream, lost in self._spool.give_up_oldest():
+                self._lose(lost_stream, lost, "the spool reached its limit")
 
     def _lose(self, stream: Stream, chunk: Chunk, reason: str) -> None:
         """Give up a chunk, the oldest of its stream: the next batch's `floor` tells the collector to go on."""
@@ -341,11 +361,7 @@ class Sender(threading.Thread):
         try:
             for stream in self._streams:
                 stream.rotate()
-                chunk = stream.head
-                while chunk is not None:
-                    if chunk.closed and chunk.spool is None and chunk.count and chunk.end_seq > stream.acked:
-                        self._spool.put(stream, chunk)
-                    chunk = chunk.next
+            self._to_spool(1 << 60, 0)
         except OSError as error:
             _LOG.warning("cannot write the spool of session %s: %s", self._session, error)
             return False

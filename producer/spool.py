@@ -11,6 +11,8 @@ from contract.places import spool_dir
 from producer.stream import Chunk, Stream
 
 SEGMENT_BYTES = 8 << 20
+#: Chunks in one write: few system calls, since after each one the thread must win the interpreter back.
+CHUNKS_AT_ONCE = 64
 
 
 class _Segment:
@@ -40,40 +42,46 @@ class Spool:
         self._segments: deque[_Segment] = deque()
         self._number = 0
         self.records = 0
-        self.written = 0
         self.bytes = 0
 
-    def put(self, stream: Stream, chunk: Chunk) -> None:
-        """Write a closed chunk and make it live on disk instead of in memory.
+    def put(self, chunks: list[tuple[Stream, Chunk]]) -> None:
+        """Write closed chunks with one system call and make them live on disk instead of in memory.
 
         Raises:
-            OSError: it could not be written whole; nothing has changed.
+            OSError: they could not be written whole; nothing has changed.
         """
-        entry = blocks.pack_spool_entry(stream.seal(chunk))
-        segment = self._segments[-1] if self._segments else None
-        if segment is None or segment.size + len(entry) > SEGMENT_BYTES:
-            spool_dir(self._base).mkdir(mode=0o700, parents=True, exist_ok=True)
-            segment = _Segment(blocks.spool_file(self._base, self._producer, self._number))
-            self._number += 1
-            if self._segments:
-                os.close(self._segments[-1].fd)
-                self._segments[-1].fd = -1
-            self._segments.append(segment)
-        done = 0
+        segment = self._segment()
+        entries = [blocks.pack_spool_entry(stream.seal(chunk)) for stream, chunk in chunks]
+        whole = sum(len(entry) for entry in entries)
         try:
-            while done < len(entry):
-                done += os.write(segment.fd, entry[done:])
+            done = os.writev(segment.fd, entries)
+            if done < whole:
+                rest = memoryview(b"".join(entries))[done:]
+                while rest:
+                    rest = rest[os.write(segment.fd, rest) :]
         except OSError:
             os.ftruncate(segment.fd, segment.size)
             os.lseek(segment.fd, segment.size, os.SEEK_SET)
             raise
-        chunk.spool = segment.path
-        chunk.spool_at = segment.size + len(entry) - chunk.size
-        segment.size += len(entry)
-        segment.live[id(chunk)] = (stream, chunk)
-        self.records += chunk.count
-        self.written += chunk.count
-        self.bytes += len(entry)
+        for (stream, chunk), entry in zip(chunks, entries, strict=True):
+            segment.size += len(entry)
+            chunk.spool, chunk.spool_at = segment.path, segment.size - chunk.size
+            segment.live[id(chunk)] = (stream, chunk)
+            self.records += chunk.count
+        self.bytes += whole
+
+    def _segment(self) -> _Segment:
+        """The file to append to."""
+        if self._segments and self._segments[-1].size < SEGMENT_BYTES:
+            return self._segments[-1]
+        spool_dir(self._base).mkdir(mode=0o700, parents=True, exist_ok=True)
+        segment = _Segment(blocks.spool_file(self._base, self._producer, self._number))
+        self._number += 1
+        if self._segments:
+            os.close(self._segments[-1].fd)
+            self._segments[-1].fd = -1
+        self._segments.append(segment)
+        return segment
 
     def done(self, chunk: Chunk) -> None:
         """A spooled chunk is safe with the collector; its file goes once all in it are."""

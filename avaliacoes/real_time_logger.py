@@ -1,0 +1,176 @@
+"""`RealTimeLogger`, the logger of the training loop, and `LogReader`, which reads what it wrote.
+
+with create_real_time_logger() as logger:
+    logger.log_training_step(step=100, loss=0.5, learning_rate=2e-4)
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from avaliacoes.log_reader import LogReader
+from contract import alerts, settings
+from contract.lines import Record
+from contract.names import ALERTS, file_name
+from contract.tail import Tail
+from producer import Producer
+from producer.client import DEFAULT_BUFFER, DEFAULT_FLUSH_S
+
+__all__ = ["LogReader", "RealTimeLogger", "create_real_time_logger"]
+
+
+class RealTimeLogger:
+    """Logs one session of a training: each call returns in about a microsecond, never blocks and never raises.
+
+    No service need run: without a configured endpoint the logger uses the collector of its data folder and starts one in
+    the background if there is none.
+
+    Args:
+        base_path: data folder; default `AVALIACOES_DIR`, else `avaliacoes` under the working directory.
+        buffer_size: records that may wait in memory; more overflow to a spool file on disk.
+        flush_interval: seconds a record waits at most before it is sent.
+        session: name of the session; default `[<prefix>_]YYYYMMDD_HHMMSS`; a name that is taken gets a suffix.
+        prefix: put before the date.
+        endpoint: collector elsewhere; default `AVALIACOES_ENDPOINT`.
+        autostart: start a collector when the folder has none.
+        config: kept with the session, hyperparameters for example.
+
+    Raises:
+        TypeError, ValueError: an argument that cannot be.
+        OSError: the data folder cannot be used (the text says why and what to do).
+    """
+
+    def __init__(
+        self,
+        base_path: str | os.PathLike[str] | None = None,
+        buffer_size: int = DEFAULT_BUFFER,
+        flush_interval: float = DEFAULT_FLUSH_S,
+        *,
+        session: str | None = None,
+        prefix: str | None = None,
+        endpoint: str | None = None,
+        autostart: bool = True,
+        config: dict[str, Any] | None = None,
+        _producer: Producer | None = None,
+    ) -> None:
+        self._producer = _producer or Producer(
+            base_path,
+            session=session,
+            prefix=prefix,
+            buffer_size=buffer_size,
+            flush_interval=flush_interval,
+            endpoint=endpoint,
+            autostart=autostart,
+            config=config,
+        )
+        self._buffer_size = buffer_size
+        self._flush_interval = flush_interval
+        stream = self._producer.stream
+        self._training = stream("training")
+        self._gradients = stream("gradients")
+        self._convergence = stream("convergence")
+        self._rewards = stream("rewards")
+        self._performance = stream("performance")
+        self._alerts: Tail | None = None
+        self._alerts_seen: list[Record] = []
+
+    @property
+    def session(self) -> str:
+        """Name of the session, as it stands in the names of its files."""
+        return self._producer.session
+
+    @property
+    def session_id(self) -> str:
+        """The same as `session`."""
+        return self._producer.session
+
+    @property
+    def base_path(self) -> Path:
+        """The data folder, absolute."""
+        return self._producer.base_path
+
+    def log_training_step(self, /, step: int, **metrics: Any) -> None:
+        """Log losses, learning rate and the like of one update."""
+        self._training(step, metrics)
+
+    def log_gradient_info(self, /, step: int, **gradient_data: Any) -> None:
+        """Log gradient figures: `grad_norm` (L2), `grad_zeros_ratio` (0 to 1), `weight_update_ratio`, `component`."""
+        self._gradients(step, gradient_data)
+
+    def log_convergence_metrics(self, /, step: int, **convergence_data: Any) -> None:
+        """Log figures of convergence."""
+        self._convergence(step, convergence_data)
+
+    def log_reward_info(self, /, step: int, **reward_data: Any) -> None:
+        """Log an episode: `episode_reward`, `episode_length` (steps), anything else."""
+        self._rewards(step, reward_data)
+
+    def log_performance_metrics(self, /, step: int, **performance_data: Any) -> None:
+        """Log speed and resources, `fps` for example."""
+        self._performance(step, performance_data)
+
+    def log(self, /, category: str, step: int, **metrics: Any) -> None:
+        """Log to any category, named `[a-z][a-z0-9_]*`; another name is made to fit and counted."""
+        self._producer.log(category, step, metrics)
+
+    def get_real_time_stats(self) -> dict[str, Any]:
+        """The state of this session's records.
+
+        Returns:
+            `session`; counts `logged`, `sent`, `persisted` (acknowledged as written), `waiting`, `spooled`, `dropped`,
+            `resent`; `per_category` and `last_values` by category; `rate` in records per second; `connected`;
+            `active_alerts`, newest first; `values_replaced` (values of which only the text could be kept);
+            `protected` (records survive this process's death).
+        """
+        return {**self._producer.stats(), "active_alerts": self._active_alerts()}
+
+    def _active_alerts(self) -> list[dict[str, Any]]:
+        if self._alerts is None:
+            self._alerts = Tail(self.base_path / file_name(ALERTS, self.session))
+        try:
+            self._alerts_seen = (self._alerts_seen + self._alerts.read_new(limit=1 << 20))[-1000:]
+            minutes = settings.load(self.base_path)["alert_retention_minutes"]
+        except OSError:
+            return []
+        return alerts.active(self._alerts_seen, time.time(), 60.0 * minutes)
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until everything logged so far is on disk; True if it is within `timeout` seconds."""
+        return self._producer.flush(timeout)
+
+    def close(self, timeout: float | None = None) -> bool:
+        """End the session. When it returns True, everything logged is on disk; see `Producer.close`."""
+        return self._producer.close(timeout)
+
+    def __enter__(self) -> RealTimeLogger:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._producer.__exit__(*error)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A logger sent to a spawned process becomes a producer of its own there, in the same session."""
+        state = (str(self.base_path), self._buffer_size, self._flush_interval, self.session, self._producer.producer_id)
+        return _in_another_process, state
+
+
+def _in_another_process(
+    base: str, buffer_size: int, flush_interval: float, session: str, parent: str
+) -> RealTimeLogger:
+    producer = Producer(
+        base, session=session, buffer_size=buffer_size, flush_interval=flush_interval, claim=False, parent=parent
+    )
+    return RealTimeLogger(base, buffer_size, flush_interval, _producer=producer)
+
+
+def create_real_time_logger(
+    base_path: str | os.PathLike[str] | None = None,
+    buffer_size: int = DEFAULT_BUFFER,
+    flush_interval: float = DEFAULT_FLUSH_S,
+    **options: Any,
+) -> RealTimeLogger:
+    """A `RealTimeLogger`; takes the same arguments."""
+    return RealTimeLogger(base_path, buffer_size, flush_interval, **options)
