@@ -30,7 +30,7 @@ PYTHON = BIN / "python"
 COMMANDS = {"demo": "", "up": "", "setup": "", "test": "[test,check]", "check": "[test,check]"}
 #: The tests of the Stable-Baselines3 integration run where these are installed; continuous integration installs them.
 TORCH = ["torch==2.13.0", "stable-baselines3>=2.3"]
-CHECKS = ["ruff check .", "ruff format --check .", "mypy", "mypy --strict examples", "lint-imports"]
+CHECKS = ["ruff check .", "ruff format --check .", "mypy", "mypy --strict examples run.py", "lint-imports"]
 VERSION = ".".join(str(number) for number in sys.version_info[:2])
 
 

@@ -189,10 +189,10 @@ def update(
     gradients = {
         "grad_norm": norm(actor_gradients + critic_gradients),
         "grad_zeros_ratio": zeros(actor_gradients + critic_gradients),
-        "actor_grad_norm": norm(actor_gradients),
-        "critic_grad_norm": norm(critic_gradients),
-        "actor_update_ratio": actor_moved,
-        "critic_update_ratio": critic_moved,
+        "grad_norm_actor": norm(actor_gradients),
+        "grad_norm_critic": norm(critic_gradients),
+        "weight_update_ratio_actor": actor_moved,
+        "weight_update_ratio_critic": critic_moved,
     }
     return training, gradients
 
@@ -204,7 +204,9 @@ def train(seed: int, learning_rate: float, seconds: float, rate: float, base_pat
     step, number, begin = 0, 0, time.monotonic()
     recent: list[int] = []
 
-    with create_real_time_logger(base_path, prefix=prefix) as logger:
+    config = {"seed": seed, "learning_rate": learning_rate, "envs": ENVS, "horizon": HORIZON, "gamma": GAMMA}
+
+    with create_real_time_logger(base_path, prefix=prefix, config=config) as logger:
         print(f"session {logger.session}: learning rate {learning_rate:g}, seed {seed}", flush=True)
         while (elapsed := time.monotonic() - begin) < seconds:
             number += 1

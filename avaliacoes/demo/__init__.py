@@ -1,0 +1,1 @@
+"""What `avaliacoes demo` is made of: child processes, what their sessions tell, and how it is shown."""
