@@ -1,0 +1,243 @@
+"""The renderer's loop: looks at the folder, reads what is new, rewrites the pages that changed. One owner of all state.
+
+Sessions whose trainer lives are read each refresh. One that has ended gets its final page once, with the data inside,
+and is forgotten; it comes back only when its files change. When a round takes long, the next waits ten times as long:
+the renderer shares the machine with the training and takes at most a tenth of one core.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from contract import places
+from contract import settings as shared
+from renderer import fallback, find, page, panels
+from renderer.session import Session
+from renderer.settings import Settings
+
+#: Old sessions that get a page when they have none.
+OLD_PAGES: Final = 20
+#: Sessions kept in memory, some megabytes each; the one untouched for longest is read anew when it changes again.
+MAX_OPEN: Final = 16
+#: A page of a live session is rewritten at least this often: that is how it knows that the renderer lives.
+SIGN_OF_LIFE_S: Final = 5.0
+#: Pictures take a third of a second to draw.
+PICTURE_EVERY_S: Final = 5.0
+SHARE_OF_TIME: Final = 10.0
+#: A session whose files were written this recently may be alive, however many newer ones there are.
+_RECENT_S: Final = 120.0
+#: Reading of one round ends after this long: what is left waits for the next, and a request to end is heard.
+_READING_S: Final = 1.0
+_COMPLAIN_EVERY_S: Final = 60.0
+
+
+class Stop(Protocol):
+    """What asks the loop to end (`contract.service.Stop`)."""
+
+    def is_set(self) -> bool: ...
+    def wait(self, seconds: float) -> bool: ...
+
+
+@dataclass(slots=True)
+class _Open:
+    """A session in memory, and what has been written of it."""
+
+    session: Session
+    found: find.Found
+    shell: bool = False
+    dirty: bool = True
+    behind: bool = True
+    state: str = ""
+    read_at: float = 0.0
+    written: float = 0.0
+    drawn: float = 0.0
+
+
+class Renderer:
+    """All pages of one data folder. `step(now)` is one round; the caller decides when."""
+
+    def __init__(self, settings: Settings, complain: Callable[[str], None] | None = None) -> None:
+        self.base: Path = settings.base
+        self.settings = settings
+        self.config: dict[str, Any] = {}
+        self.renders = 0
+        self.failures = 0
+        self._complain = complain or (lambda text: print(f"renderer: {text}", file=sys.stderr, flush=True))  # noqa: T201
+        self._complained = 0.0
+        self._open: dict[str, _Open] = {}
+        self._done: dict[str, tuple[float, int]] = {}
+        self._config_seen: int | None = -1
+        self.kit = page.prepare(self.base)
+        if self.kit.mode != page.PLOTLY:
+            rest = "drawing pictures with matplotlib" if self.kit.mode == page.IMAGE else "pages have tables only"
+            self._complain(f"plotly cannot be imported, {rest}; `pip install plotly` brings the interactive charts")
+        self._load_config()
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether files hold more than has been read: then rounds follow one another with short pauses."""
+        return any(one.behind for one in self._open.values())
+
+    @property
+    def refresh(self) -> float:
+        return float(self.config["refresh_interval"])
+
+    def _load_config(self) -> None:
+        try:
+            seen: int | None = places.monitor_file(self.base).stat().st_mtime_ns
+        except OSError:
+            seen = None
+        if seen == self._config_seen:
+            return
+        self._config_seen = seen
+        before, self.config = self.config, self.settings.over(shared.load(self.base))
+        if not before:
+            return
+        shape = ("history_window", "moving_average_window")
+        if any(before[name] != self.config[name] for name in shape):
+            # Averages and points of the past can only come from the files: read them again.
+            self._open = {name: _Open(self._session(name), one.found, one.shell) for name, one in self._open.items()}
+        for one in self._open.values():
+            one.dirty = True
+
+    def _session(self, name: str) -> Session:
+        return Session(self.base, name, int(self.config["history_window"]), int(self.config["moving_average_window"]))
+
+    def step(self, now: float, last: bool = False) -> bool:
+        """One round: look, read, write. True while a session is active or files are still being caught up with.
+
+        Args:
+            now: unix time.
+            last: the renderer is about to end; pages are written even if their turn has not come.
+        """
+        self._load_config()
+        self._look(now)
+        active = False
+        enough = time.monotonic() + _READING_S
+        for name, one in sorted(self._open.items(), key=lambda item: item[1].read_at):
+            if time.monotonic() > enough:
+                active = one.behind = True
+                continue
+            one.read_at = now
+            for category, path in one.found.files.items():
+                one.session.add_file(category, path)
+            changed, one.behind = one.session.poll()
+            one.dirty = one.dirty or changed
+            state = one.session.state(now)
+            one.dirty = one.dirty or state != one.state
+            one.state = state
+            living = one.session.is_active(now)
+            active = active or living or one.behind
+            try:
+                self._write(name, one, now, living, last)
+            except OSError as error:
+                self._failed(name, error)
+        return active
+
+    def _look(self, now: float) -> None:
+        """Open the sessions that may be active or lack their final page; close the least recent beyond the limit."""
+        try:
+            found = find.sessions(self.base)
+        except OSError as error:
+            self._failed("the folder", error)
+            return
+        for gone in [name for name in self._open if name not in found]:
+            del self._open[gone]
+        newest = sorted(found, key=lambda name: -found[name].newest)
+        for place, name in enumerate(newest):
+            one = found[name]
+            if name in self._open:
+                self._open[name].found = one
+                continue
+            if self._done.get(name) == (one.newest, one.bytes):
+                continue
+            recent = now - one.newest < 120.0
+            if not recent and (place >= OLD_PAGES or (name not in self._done and self._has_page(name, one))):
+                self._done[name] = (one.newest, one.bytes)
+                continue
+            if len(self._open) >= MAX_OPEN and not self._close_one(one.newest):
+                continue
+            self._open[name] = _Open(self._session(name), one)
+        if len(self._done) > 2 * len(found) + 100:
+            self._done = {name: mark for name, mark in self._done.items() if name in found}
+
+    def _has_page(self, name: str, one: find.Found) -> bool:
+        path = page.page_file(self.base, name)
+        return page.is_final(path) and path.stat().st_mtime >= one.newest
+
+    def _close_one(self, newer_than: float) -> bool:
+        """Make room by dropping the open session whose files are oldest, if they are older than the newcomer's."""
+        name = min(self._open, key=lambda known: self._open[known].found.newest)
+        if self._open[name].found.newest >= newer_than:
+            return False
+        del self._open[name]
+        return True
+
+    def _write(self, name: str, one: _Open, now: float, living: bool, last: bool) -> None:
+        if not one.shell:
+            one.shell = True
+            if not page.is_final(page.page_file(self.base, name)) or living:
+                page.write_atomic(self.base, page.page_file(self.base, name), page.page(name, self.kit, self.refresh))
+        if one.behind and not last and one.written and now - one.written < 2 * self.refresh:
+            return
+        if not living and not one.behind:
+            self._finish(name, one, now)
+        elif one.dirty or now - one.written >= SIGN_OF_LIFE_S:
+            self._draw_picture(name, one, now, every=PICTURE_EVERY_S)
+            page.write_live(self.base, name, self._data(one, now))
+            one.dirty, one.written = False, now
+            self.renders += 1
+
+    def _finish(self, name: str, one: _Open, now: float) -> None:
+        """The final page; then the session leaves memory until its files change."""
+        path = page.page_file(self.base, name)
+        self._draw_picture(name, one, now, every=0.0)
+        data = self._data(one, now)
+        page.write_live(self.base, name, data)
+        page.write_atomic(self.base, path, page.page(name, self.kit, self.refresh, data))
+        self.renders += 1
+        self._done[name] = (one.found.newest, one.found.bytes)
+        del self._open[name]
+
+    def _data(self, one: _Open, now: float) -> dict[str, Any]:
+        data = panels.describe(one.session, self.config, now)
+        if self.kit.mode != page.PLOTLY:
+            data["panels"] = []
+        return {**data, "revision": int(now * 1000), "written": now, "drawn": one.drawn, "refresh": self.refresh}
+
+    def _draw_picture(self, name: str, one: _Open, now: float, every: float) -> None:
+        if self.kit.mode != page.IMAGE or now - one.drawn < every:
+            return
+        picture = fallback.draw(panels.panels(one.session, self.config), one.session.name)
+        page.write_atomic(self.base, page.image_file(self.base, name), picture)
+        one.drawn = now
+
+    def _failed(self, what: str, error: OSError) -> None:
+        self.failures += 1
+        now = time.monotonic()
+        if now - self._complained > _COMPLAIN_EVERY_S or not self._complained:
+            self._complained = now
+            self._complain(f"could not write {what}: {error}; trying again ({self.failures} failures so far)")
+
+
+def run(settings: Settings, stop: Stop, ready: Callable[[], None] = lambda: None) -> None:
+    """Render until `stop` is set (or, started on demand, until nothing was active for a while); then once more."""
+    renderer = Renderer(settings)
+    ready()
+    quiet_since = time.monotonic()
+    while True:
+        begin = time.monotonic()
+        if renderer.step(time.time()):
+            quiet_since = begin
+        elif settings.auto and begin - quiet_since > settings.idle_s:
+            return
+        cost = time.monotonic() - begin
+        pause = cost if renderer.catching_up else max(renderer.refresh - cost, SHARE_OF_TIME * cost)
+        if stop.wait(pause):
+            break
+    renderer.step(time.time(), last=True)

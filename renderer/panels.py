@@ -1,0 +1,300 @@
+"""One session as plain data: header, four panels, alerts, table. Everything the page shows is decided here.
+
+A panel is a list of rows (charts stacked over one axis of steps); a row is a list of series; a series has its line,
+its moving averages and the steps at which it was not finite. No HTML and no colours: those are the page's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import numpy as np
+
+from contract.alerts import LEVELS
+from contract.lifecycle import CRASHED
+from contract.names import root_of
+from renderer.gather import Key
+from renderer.series import Series, plain
+from renderer.session import Session, number
+
+Plain = dict[str, Any]
+
+LOSSES: Final = (
+    "loss",
+    "total_loss",
+    "train_loss",
+    "training_loss",
+    "val_loss",
+    "validation_loss",
+    "eval_loss",
+    "test_loss",
+)
+RATES: Final = ("learning_rate", "lr")
+NORMS: Final = ("grad_norm", "gradient_norm")
+ZEROS: Final = ("grad_zeros_ratio", "zeros_ratio", "zero_ratio")
+REWARDS: Final = ("episode_reward", "reward", "mean_reward", "episode_return")
+LENGTHS: Final = ("episode_length",)
+#: Rows of the fourth panel that are open before the reader chooses, in this order.
+USUAL: Final = ("policy_loss", "policy_gradient_loss", "value_loss", "entropy", "entropy_loss", "explained_variance")
+MAX_OPEN_ROWS: Final = 5
+MAX_OTHER_ROWS: Final = 24
+MAX_SERIES_PER_ROW: Final = 12
+MAX_MARKS: Final = 100
+MAX_TABLE_ROWS: Final = 200
+
+_PANEL_OF_SOURCE: Final = {"gradients": "gradients", "rewards": "rewards"}
+
+
+def describe(session: Session, config: Plain, now: float) -> Plain:
+    """Everything that the page of `session` shows at unix time `now`, under the settings `config`."""
+    retention_s = float(config["alert_retention_minutes"]) * 60
+    shown = [_alert(alert) for alert in session.shown_alerts(now, retention_s)]
+    return {
+        "header": _header(session, now),
+        "panels": panels(session, config),
+        "alerts": {
+            "shown": shown,
+            "counts": {level: sum(a["level"] == level and not a["resolved"] for a in shown) for level in LEVELS},
+            "total": {level: sum(c.fired for (at, _), c in session.rules.items() if at == level) for level in LEVELS},
+            "retention_minutes": config["alert_retention_minutes"],
+        },
+        "table": _table(session),
+        "texts": [{"name": name, "text": text} for name, text in sorted(session.texts.items())],
+    }
+
+
+def _header(session: Session, now: float) -> Plain:
+    life = session.life
+    state = session.state(now)
+    notes = []
+    dropped = max(life.dropped, _whole(life.counters.get("dropped")))
+    if dropped:
+        notes.append(f"{dropped} records were dropped by the trainer because its buffers were full")
+    if session.broken_lines:
+        notes.append(f"{session.broken_lines} broken lines were skipped")
+    if session.restarted_files:
+        notes.append(f"{session.restarted_files} times a data file was cut short or replaced")
+    if session.refused:
+        notes.append(f"{len(session.refused)} more series are in the files but not followed here (limit reached)")
+    if state == CRASHED and _whole(life.counters.get("waiting")):
+        notes.append(f"{_whole(life.counters.get('waiting'))} records were waiting at the last heartbeat")
+    return {
+        "session": session.name,
+        "state": state,
+        "reason": session.reason(now),
+        "active": session.is_active(now),
+        "now": now,
+        "started": number(life.started or session.first_time),
+        "ended": None if session.is_active(now) else number(session.ended_at(now)),
+        "last_record": number(session.last_time),
+        "step": session.last_step,
+        "records": session.data_records,
+        "rate": round(session.rate(now), 3),
+        "dropped": dropped,
+        "producers": len(session.producers()),
+        "notes": notes,
+        "host": str(life.start.get("host", ""))[:100],
+        "script": str(life.start.get("argv0", ""))[-200:],
+    }
+
+
+def _whole(value: Any) -> int:
+    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0
+
+
+def _alert(alert: Plain) -> Plain:
+    level = alert.get("level")
+    resolved = alert.get("resolved_at")
+    return {
+        "level": level if level in LEVELS else "INFO",
+        "rule": str(alert.get("rule"))[:100],
+        "message": str(alert.get("message", ""))[:1000],
+        "step": alert.get("step") if isinstance(alert.get("step"), int) else None,
+        "time": number(alert.get("timestamp")),
+        "metric": str(alert.get("metric") or "")[:200],
+        "resolved": number(resolved) if resolved is not None else None,
+    }
+
+
+def panels(session: Session, config: Plain) -> list[Plain]:
+    """The four panels, in the order of the page."""
+    rest = dict(sorted(session.series.items(), key=lambda item: session.producers().index(item[0].producer)))
+    take = _Taker(session, rest)
+    window = session.window
+    high, low = float(config["gradient_threshold_high"]), float(config["gradient_threshold_low"])
+    loss = _row("loss", "Loss", take(LOSSES, ("training", "convergence", "performance")), session)
+    for item in loss["series"][:1]:
+        item["trend"] = _trend(take.found[0], int(config["convergence_window"]))
+    rate = _row("rate", "Learning rate", take(RATES, ("training",)), session, averaged=False, small=True)
+    norm = _row("norm", "Norm", take(NORMS, ("gradients", "training")), session, log=True)
+    norm["lines"] = [{"y": high, "text": f"high {high:g}"}, *([{"y": low, "text": f"low {low:g}"}] if low > 0 else [])]
+    zeros = _row("zeros", "Zeros", take(ZEROS, ("gradients", "training")), session, small=True)
+    zeros |= {"percent": True, "lines": [{"y": float(config["zeros_ratio_threshold"]), "text": "limit"}]}
+    reward = _row("reward", "Reward", take(REWARDS, ("rewards",)), session, averages=(0, 1))
+    length = _row("length", "Length", take(LENGTHS, ("rewards",)), session, small=True, averaged=False)
+    others, left_out = _other_rows(rest, session)
+    many = f"moving average over {window} records" if window > 1 else "no moving average"
+    return [
+        _panel("loss", "Loss and learning rate", f"{many}; dashed: trend of the last {config['convergence_window']}",
+               [loss, rate], "No loss or learning rate has been logged yet.", session),
+        _panel("gradients", "Gradient health", "norm before clipping where the trainer gives it, share of zeros",
+               [norm, zeros], "No gradient information has been logged yet.", session),
+        _panel("rewards", "Reward per episode", f"moving averages over {window} and {5 * window} episodes",
+               [reward, length], "No episode has been logged yet.", session),
+        _panel("metrics", "Training metrics", f"{left_out} more are in the table below" if left_out else many,
+               others, "No other metric has been logged yet.", session) | {"choose": True},
+    ]  # fmt: skip
+
+
+class _Taker:
+    """Takes series out of those that no panel has claimed yet."""
+
+    def __init__(self, session: Session, rest: dict[Key, Series]) -> None:
+        self._session, self._rest = session, rest
+        self.found: list[Series] = []
+
+    def __call__(self, metrics: Iterable[str], categories: Iterable[str]) -> list[tuple[Key, Series]]:
+        order = {name: place for place, name in enumerate(metrics)}
+        allowed = set(categories)
+        keys = [key for key in self._rest if key.metric in order and key.category in allowed]
+        keys.sort(key=lambda key: (bool(key.component), order[key.metric]))
+        chosen = [(key, self._rest.pop(key)) for key in keys]
+        self.found = [series for _, series in chosen]
+        return chosen
+
+
+def _row(
+    name: str,
+    label: str,
+    chosen: list[tuple[Key, Series]],
+    session: Session,
+    *,
+    averages: tuple[int, ...] = (0,),
+    averaged: bool = True,
+    small: bool = False,
+    log: bool = False,
+) -> Plain:
+    metrics = {key.metric for key, _ in chosen}
+    series = []
+    for key, one in chosen[:MAX_SERIES_PER_ROW]:
+        item: Plain = {
+            "id": "/".join((key.category, key.metric, key.component, key.producer if _is_child(key, session) else "")),
+            "name": _name(key, session, len(metrics) > 1),
+            "faint": bool(key.component) or _is_child(key, session),
+            **plain(*one.points()),
+            "averages": [],
+            "bad": one.bad_steps()[-200:],
+            "bad_count": one.bad,
+            "last": number(one.last),
+            "positive": one.low > 0,
+        }
+        if averaged and session.window > 1 and not item["faint"]:
+            names = [f"average of {session.windows[i]}" for i in averages]
+            item["averages"] = [{"name": n, **plain(*one.average(i))} for n, i in zip(names, averages, strict=True)]
+        series.append(item)
+    left = len(chosen) - len(series)
+    return {"id": name, "label": label, "small": small, "log": log, "lines": [], "series": series, "left_out": left}
+
+
+def _is_child(key: Key, session: Session) -> bool:
+    producers = session.producers()
+    return len(producers) > 1 and key.producer != producers[0]
+
+
+def _name(key: Key, session: Session, with_metric: bool) -> str:
+    parts = [key.metric] if with_metric or not key.component else []
+    if key.component:
+        parts.append(key.component)
+    if _is_child(key, session):
+        same = root_of(key.producer) == session.life.root
+        parts.append(f"{'child' if same else 'producer'} {key.producer[-4:] or '?'}")
+    return " · ".join(part[:80] for part in parts)
+
+
+def _other_rows(rest: dict[Key, Series], session: Session) -> tuple[list[Plain], int]:
+    """Rows of the fourth panel, one per metric: the usual ones first and open, then the others by category."""
+    grouped: dict[tuple[str, str], list[tuple[Key, Series]]] = {}
+    for key, series in rest.items():
+        grouped.setdefault((key.category, key.metric), []).append((key, series))
+    usual: Callable[[str], int] = lambda metric: USUAL.index(metric) if metric in USUAL else len(USUAL)  # noqa: E731
+    order = sorted(grouped, key=lambda at: (usual(at[1]), at[0] != "training"))
+    rows = []
+    known = sum(metric in USUAL for _, metric in order)
+    for place, (category, metric) in enumerate(order[:MAX_OTHER_ROWS]):
+        label = metric if category == "training" else f"{metric} ({category})"
+        row = _row(f"{category}/{metric}", label[:120], grouped[category, metric], session)
+        row["open"] = place < min(MAX_OPEN_ROWS, max(known, 3))
+        rows.append(row)
+    return rows, max(0, len(order) - MAX_OTHER_ROWS)
+
+
+def _panel(name: str, title: str, hint: str, rows: list[Plain], empty: str, session: Session) -> Plain:
+    rows = [row for row in rows if row["series"]]
+    marks = [mark for mark in (_mark(alert, name) for alert in session.alerts) if mark]
+    return {
+        "id": name,
+        "title": title,
+        "hint": hint,
+        "rows": rows,
+        "marks": marks[-MAX_MARKS:],
+        "empty": "" if rows else empty,
+        "choose": False,
+    }
+
+
+def _mark(alert: Plain, panel: str) -> Plain | None:
+    if alert.get("state") == "resolved" or not isinstance(alert.get("step"), int):
+        return None
+    metric, source = str(alert.get("metric")), str(alert.get("source"))
+    default = "loss" if metric in LOSSES or metric in RATES else "metrics"
+    if _PANEL_OF_SOURCE.get(source, "gradients" if metric in NORMS + ZEROS else default) != panel:
+        return None
+    level = alert.get("level")
+    text = f"{str(alert.get('rule'))[:60]}: {str(alert.get('message', ''))[:160]}"
+    return {"x": alert["step"], "level": level if level in LEVELS else "INFO", "text": text}
+
+
+def _trend(series: Series, records: int) -> Plain | None:
+    line = series.trend(records)
+    if line is None:
+        return None
+    x0, y0, x1, y1 = line
+    change = (y1 - y0) / abs(y0) if y0 else math.nan
+    if not math.isfinite(change) or abs(change) < 0.005:
+        text = "flat"
+    else:
+        text = f"{'rising' if change > 0 else 'falling'} {f'{abs(change):.0%}' if abs(change) < 10 else 'steeply'}"
+    return {**plain(np.array([x0, x1]), np.array([y0, y1])), "text": text}
+
+
+def _table(session: Session) -> list[Plain]:
+    """One line per series: what it was first, last, at best, on average."""
+    found = []
+    for key, series in sorted(session.series.items())[:MAX_TABLE_ROWS]:
+        found.append(
+            {
+                "category": key.category,
+                "name": _name(key, session, with_metric=True),
+                "count": series.count,
+                "bad": series.bad,
+                "first": _text(series.first),
+                "last": _text(series.last),
+                "min": _text(series.low) if series.finite else "",
+                "max": _text(series.high) if series.finite else "",
+                "mean": _text(series.mean) if series.finite else "",
+            }
+        )
+    return found
+
+
+def _text(value: float) -> str:
+    """A number for people: four digits, exponents only when needed, NaN and infinities by their names."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    return f"{value:.4g}" if 1e-3 <= abs(value) < 1e6 else f"{value:.3e}"
