@@ -1,0 +1,121 @@
+"""`python -m analyzer`: arguments, signals, exit codes, and the one place where the analyzer meets the producer."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from analyzer.loop import run
+from analyzer.settings import ENV_IDLE, ENV_QUIET, ENV_SCAN, Settings, SettingsRefused, from_environment
+from contract import places, service
+
+if TYPE_CHECKING:
+    from producer import Producer
+
+_KIND: Final = "analyzer"
+#: The service has 5 s to end; what a publisher cannot deliver in this time, its ring and spool keep.
+_CLOSE_S: Final = 2.0
+#: An alert is rare and small; the default ring would be 64 MiB per session.
+_BUFFER: Final = 1_000
+
+
+class Publisher:
+    """Alerts as records of category `alerts`, by one producer per session, made when its first alert comes."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._producers: dict[str, Producer] = {}
+
+    def __call__(self, session: str, step: int, metrics: dict[str, Any]) -> None:
+        producer = self._producers.get(session)
+        if producer is None:
+            from producer import Producer
+
+            producer = self._producers[session] = Producer(
+                self._base, session=session, claim=False, lifecycle=False, autostart=False, buffer_size=_BUFFER
+            )
+        producer.log("alerts", step, metrics)
+
+    def done(self, session: str) -> None:
+        """Deliver and let go of a session's producer."""
+        producer = self._producers.pop(session, None)
+        if producer is not None:
+            producer.close(timeout=0.5)
+
+    def close(self) -> None:
+        """Deliver and let go of all, within `_CLOSE_S` seconds."""
+        deadline = time.monotonic() + _CLOSE_S
+        while self._producers:
+            _, producer = self._producers.popitem()
+            producer.close(timeout=max(0.01, deadline - time.monotonic()))
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m analyzer",
+        description="Watches the sessions of a data folder and publishes alerts: exploding, vanishing and zero "
+        "gradients, a diverging or stagnating loss, rewards that stay low.",
+        epilog=f"exit codes: {service.EXIT_OK} ended as asked; {service.EXIT_FAILED} failed; {service.EXIT_USAGE} wrong "
+        f"arguments; {service.EXIT_ALREADY_RUNNING} an analyzer already runs on this folder; "
+        f"{service.EXIT_CANNOT_START} the folder cannot be used",
+    )
+    made.add_argument("--base-path", help=f"the data folder (default: {places.ENV_BASE}, else ./{places.DEFAULT_BASE})")
+    made.add_argument(
+        "--auto", action="store_true", help="end when no session is active; give way to one without --auto"
+    )
+    made.add_argument(
+        "--idle", type=float, metavar="S", help=f"with --auto: seconds without a session ({ENV_IDLE}; 30)"
+    )
+    made.add_argument(
+        "--scan-interval", type=float, metavar="S", help=f"seconds between looks at the folder ({ENV_SCAN}; 0.5)"
+    )
+    made.add_argument(
+        "--quiet", type=float, metavar="S", help=f"seconds an ended session is kept open ({ENV_QUIET}; 5)"
+    )
+    made.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    return made
+
+
+def serve(settings: Settings) -> int:
+    """Hold the folder and watch it until asked to stop; returns the exit code."""
+    with service.stopping_on_signals() as stop:
+        try:
+            places.prepare_base(settings.base)
+            held = service.hold(settings.base, _KIND, auto=settings.auto)
+        except service.AlreadyRunning as error:
+            print(f"analyzer: {error}", file=sys.stderr)
+            return service.EXIT_ALREADY_RUNNING
+        except OSError as error:
+            print(f"analyzer: {error}", file=sys.stderr)
+            return service.EXIT_CANNOT_START
+        publisher = Publisher(str(settings.base))
+        try:
+            held.announce()
+            print(f"analyzer: ready, watching {settings.base}", flush=True)
+            run(settings, stop, publisher, publisher.done)
+        finally:
+            publisher.close()
+            held.release()
+    return service.EXIT_OK
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = parser().parse_args(arguments)
+    try:
+        settings = from_environment(
+            options.base_path, options.auto, scan_s=options.scan_interval, quiet_s=options.quiet, idle_s=options.idle
+        )
+    except SettingsRefused as error:
+        print(f"analyzer: {error}", file=sys.stderr)
+        return service.EXIT_USAGE
+    if not options.worker and not options.auto:
+        return service.supervise("analyzer", arguments)
+    return serve(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
