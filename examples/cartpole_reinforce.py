@@ -47,7 +47,7 @@ class CartPole:
         Returns the states reached, which poles fell (or carts left the track), and which episodes ran out of time
         standing; both kinds begin anew in `self.state`.
         """
-        x, speed, angle, spin = self.state.T
+        _, speed, angle, spin = self.state.T
         force = np.where(actions == 1, self.FORCE_N, -self.FORCE_N)
         mass, pole = self.CART_KG + self.POLE_KG, self.POLE_KG * self.HALF_POLE_M
         sin, cos = np.sin(angle), np.cos(angle)

@@ -10,7 +10,9 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -158,3 +160,17 @@ def print_json(value: dict[str, Any]) -> None:
 
 def write_report(demo: Demo, story: Story) -> None:
     """The session's analysis report, named on stderr."""
+    argv, environment = service.command("avaliacoes", "report", story.session, "--base-path", str(demo.base))
+    folder = places.socket_dir(demo.base)
+    try:
+        done = subprocess.run(
+            argv, env=environment, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+        )
+    except subprocess.TimeoutExpired:
+        demo.fail(f"no report for {story.session} within 60 s")
+        return
+    path = done.stdout.decode(errors="replace").strip()
+    if done.returncode or not path:
+        demo.fail(f"no report for {story.session}: {done.stderr.decode(errors='replace').strip()[-500:]}")
+    else:
+        demo.shown.say(f"report of {story.session}: {Path(path).as_uri()}")
