@@ -134,7 +134,7 @@ class Demo:
         while time.monotonic() < deadline:
             self.look()
             stories = [entry.story for entry in self.entries if entry.story is not None]
-            if all(story.ended and _drawn_after(story.dashboard, story.ended["timestamp"] + 1) for story in stories):
+            if all(story.ended and story.drawn() for story in stories):
                 return
             time.sleep(0.1)
 
@@ -147,10 +147,3 @@ class Demo:
             killed += processes.end([self.services], signal.SIGTERM, 12.0)
         for who in killed:
             self.fail(f"{who} did not end when asked and was killed")
-
-
-def _drawn_after(page: Path, moment: float) -> bool:
-    try:
-        return page.stat().st_mtime >= moment
-    except OSError:
-        return False

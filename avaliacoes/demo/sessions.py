@@ -105,6 +105,14 @@ class Story:
     def dashboard(self) -> Path:
         return self.base / f"dashboard_{self.session}.html"
 
+    def drawn(self) -> bool:
+        """Whether the page is younger than all that it has to show."""
+        try:
+            newest = max(path.stat().st_mtime for path in self.base.glob(f"*_{self.session}.jsonl"))
+            return self.dashboard.stat().st_mtime >= newest
+        except (OSError, ValueError):
+            return False
+
 
 def _number(value: Any, otherwise: float | None) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else otherwise
