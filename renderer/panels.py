@@ -69,7 +69,7 @@ def _header(session: Session, now: float) -> Plain:
     life = session.life
     state = session.state(now)
     notes = []
-    dropped = max(life.dropped, _whole(life.counters.get("dropped")))
+    dropped = dropped_of(session)
     if dropped:
         notes.append(f"{dropped} records were dropped by the trainer because its buffers were full")
     if session.broken_lines:
@@ -100,6 +100,11 @@ def _header(session: Session, now: float) -> Plain:
     }
 
 
+def dropped_of(session: Session) -> int:
+    """Records that producers had to give up, by their gap records or their last heartbeat."""
+    return max(session.life.dropped, _whole(session.life.counters.get("dropped")))
+
+
 def _whole(value: Any) -> int:
     return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0
 
@@ -125,8 +130,11 @@ def panels(session: Session, config: Plain) -> list[Plain]:
     window = session.window
     high, low = float(config["gradient_threshold_high"]), float(config["gradient_threshold_low"])
     loss = _row("loss", "Loss", take(LOSSES, ("training", "convergence", "performance")), session)
+    over = 0
     for item in loss["series"][:1]:
-        item["trend"] = _trend(take.found[0], int(config["convergence_window"]))
+        # On a long run the last few records would be a dot: the trend covers a twentieth of the run at least.
+        over = max(int(config["convergence_window"]), take.found[0].finite // 20)
+        item["trend"] = _trend(take.found[0], over)
     rate = _row("rate", "Learning rate", take(RATES, ("training",)), session, averaged=False, small=True)
     norm = _row("norm", "Norm", take(NORMS, ("gradients", "training")), session, log=True)
     norm["lines"] = [{"y": high, "text": f"high {high:g}"}, *([{"y": low, "text": f"low {low:g}"}] if low > 0 else [])]
@@ -137,7 +145,7 @@ def panels(session: Session, config: Plain) -> list[Plain]:
     others, left_out = _other_rows(rest, session)
     many = f"moving average over {window} records" if window > 1 else "no moving average"
     return [
-        _panel("loss", "Loss and learning rate", f"{many}; dashed: trend of the last {config['convergence_window']}",
+        _panel("loss", "Loss and learning rate", f"{many}; dashed: trend of the last {over}" if over else many,
                [loss, rate], "No loss or learning rate has been logged yet.", session),
         _panel("gradients", "Gradient health", "norm before clipping where the trainer gives it, share of zeros",
                [norm, zeros], "No gradient information has been logged yet.", session),
@@ -179,18 +187,20 @@ def _row(
     metrics = {key.metric for key, _ in chosen}
     series = []
     for key, one in chosen[:MAX_SERIES_PER_ROW]:
+        # Parts of a model and child processes accompany the whole: their averages alone, or they would bury it.
+        faint = bool(key.component) or _is_child(key, session)
         item: Plain = {
             "id": "/".join((key.category, key.metric, key.component, key.producer if _is_child(key, session) else "")),
             "name": _name(key, session, len(metrics) > 1),
-            "faint": bool(key.component) or _is_child(key, session),
-            **plain(*one.points()),
+            "faint": faint,
+            **plain(*(one.average(0) if faint and averaged and session.window > 1 else one.points())),
             "averages": [],
             "bad": one.bad_steps()[-200:],
             "bad_count": one.bad,
             "last": number(one.last),
             "positive": one.low > 0,
         }
-        if averaged and session.window > 1 and not item["faint"]:
+        if averaged and session.window > 1 and not faint:
             names = [f"average of {session.windows[i]}" for i in averages]
             item["averages"] = [{"name": n, **plain(*one.average(i))} for n, i in zip(names, averages, strict=True)]
         series.append(item)
@@ -279,17 +289,17 @@ def _table(session: Session) -> list[Plain]:
                 "name": _name(key, session, with_metric=True),
                 "count": series.count,
                 "bad": series.bad,
-                "first": _text(series.first),
-                "last": _text(series.last),
-                "min": _text(series.low) if series.finite else "",
-                "max": _text(series.high) if series.finite else "",
-                "mean": _text(series.mean) if series.finite else "",
+                "first": text_of_number(series.first),
+                "last": text_of_number(series.last),
+                "min": text_of_number(series.low) if series.finite else "",
+                "max": text_of_number(series.high) if series.finite else "",
+                "mean": text_of_number(series.mean) if series.finite else "",
             }
         )
     return found
 
 
-def _text(value: float) -> str:
+def text_of_number(value: float) -> str:
     """A number for people: four digits, exponents only when needed, NaN and infinities by their names."""
     if math.isnan(value):
         return "NaN"

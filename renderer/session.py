@@ -67,6 +67,8 @@ class _Source:
     tail: Tail
     records: int = 0
     last_seq: dict[str, int] = field(default_factory=dict)
+    step: int | None = None
+    at: float = 0.0
 
 
 class Session:
@@ -88,7 +90,6 @@ class Session:
         self.texts: dict[str, str] = {}
         self.alerts: deque[Record] = deque(maxlen=MAX_ALERTS)
         self.rules: dict[tuple[str, str], RuleCount] = {}
-        self.last_step: int | None = None
         self.first_time: float | None = None
         self.last_time: float | None = None
         self.restarted_files = 0
@@ -110,6 +111,12 @@ class Session:
     def data_records(self) -> int:
         """Records that the trainer logged."""
         return sum(n for category, n in self.records.items() if category not in (ALERTS, LIFECYCLE))
+
+    @property
+    def last_step(self) -> int | None:
+        """The step of the newest data record, over all categories; None before the first."""
+        seen = [(source.at, source.step) for source in self._sources.values() if source.step is not None]
+        return max(seen)[1] if seen else None
 
     @property
     def broken_lines(self) -> int:
@@ -175,8 +182,8 @@ class Session:
     def _data(self, category: str, found: list[Record], seen_before: int) -> None:
         columns = Columns()
         columns.take(category, found, seen_before)
-        if columns.last_step is not None:
-            self.last_step = columns.last_step
+        source = self._sources[category]
+        source.step, source.at = columns.last_step, columns.times[-1] if columns.times else source.at
         if columns.times:
             self._recent.extend(columns.times[-4096:])
             self.first_time = min(columns.times[0], self.first_time or math.inf)

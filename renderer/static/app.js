@@ -24,7 +24,10 @@
 
   // ---- words
   const pad = (n) => String(n).padStart(2, "0");
-  const clock = (t) => { const d = new Date(t * 1000); return `${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`; };
+  const clock = (t) => {
+    const d = new Date(t * 1000), time = `${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`;
+    return Math.abs(Date.now() / 1000 - t) < 72000 ? time : `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())} ${time}`;
+  };
   const count = (n) => (n === null || n === undefined ? "–" : Number(n).toLocaleString("en-US"));
   function ago(seconds) {
     const s = Math.max(0, Math.round(seconds));

@@ -78,10 +78,9 @@ const Charts = (() => {
       const real = useLog ? span.map((v) => 10 ** v) : span;
       layout[`yaxis${i ? i + 1 : ""}`] = {
         domain: [bottom, top], range: span, type: useLog ? "log" : "linear", fixedrange: true, anchor: "x", gridcolor: grid, zeroline: false,
-        nticks: row.small || panel.choose ? 3 : 6, tickformat: row.percent ? ".0%" : useLog ? "~e" : "~g", ticks: "", automargin: false,
+        nticks: row.small || panel.choose ? 3 : 6, tickformat: row.percent ? ".0%" : "~g", ticks: "", automargin: false,
         exponentformat: "power", minor: { showgrid: false }, dtick: useLog ? Math.max(1, Math.ceil((span[1] - span[0]) / (row.small ? 2 : 5))) : undefined,
       };
-      if (!useLog && !row.percent) layout[`yaxis${i ? i + 1 : ""}`].tickformat = "~s";
       const lead = row.series[0];
       notes.push({ xref: "paper", yref: "paper", x: 0, y: top, xanchor: "left", yanchor: "bottom", yshift: 2, showarrow: false, font: { size: 11, color: soft }, text: safe(row.label) + (useLog ? " · log" : "") });
       if (lead) {
@@ -89,11 +88,12 @@ const Charts = (() => {
         notes.push({ xref: "paper", yref: "paper", x: 1, y: top, xanchor: "right", yanchor: "bottom", yshift: 2, showarrow: false, font: { size: 11, color: ink }, text: safe((row.percent && lead.last !== null ? (lead.last * 100).toFixed(1) + " %" : short(lead.last)) + tail) });
       }
       const say = row.percent ? "%{y:.1%}" : "%{y:.4~g}";
-      shown.forEach((s) => {
+      // The whole model is drawn last, over its components and its child processes.
+      [...shown].sort((a, b) => b.faint - a.faint).forEach((s) => {
         const tone = colour(row, s), averaged = s.averages.length > 0;
         const dots = s.x.length <= 3;
         traces.push({ uid: s.id, x: s.x, y: s.y, name: safe(s.name), type: "scatter", mode: dots ? "lines+markers" : "lines", yaxis: axis, opacity: averaged && !dots ? 0.38 : 1,
-          line: { color: tone, width: averaged ? 1 : 1.5, simplify: true }, marker: { size: 5, color: tone }, connectgaps: false, hovertemplate: say + "<extra>" + safe(s.name) + "</extra>" });
+          line: { color: tone, width: averaged ? 1 : s.faint ? 1.2 : 1.5 }, marker: { size: 5, color: tone }, connectgaps: false, hovertemplate: say + "<extra>" + safe(s.name) + "</extra>" });
         s.averages.forEach((a, n) => traces.push({ uid: `${s.id}/average${n}`, x: a.x, y: a.y, name: safe(a.name), type: "scatter", mode: "lines", yaxis: axis,
           line: { color: n ? ink : tone, width: n ? 1.6 : 2.2 }, hovertemplate: say + "<extra>" + safe(a.name) + "</extra>" }));
         if (s.trend) traces.push({ uid: `${s.id}/trend`, x: s.trend.x, y: s.trend.y, type: "scatter", mode: "lines", yaxis: axis, hoverinfo: "skip", line: { color: ink, width: 1.6, dash: "dash" } });
