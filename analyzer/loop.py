@@ -24,6 +24,8 @@ from contract.service import Stop
 _MOST_UNSENT: Final = 10_000
 #: A look at the folder may take this share of the loop's time at most; a huge folder is looked at less often.
 _SCAN_SHARE: Final = 0.1
+#: Seconds between two looks at the folder that hints of unknown sessions bring about.
+_SOON: Final = 0.05
 
 Publish = Callable[[str, int, dict[str, Any]], None]
 
@@ -53,7 +55,7 @@ class Loop:
         self._complained: set[tuple[str, str]] = set()
         self._thresholds = Thresholds()
         self._config_seen: tuple[int, int] | None = None
-        self._next_scan = 0.0
+        self._next_scan = self._looked = 0.0
         self._busy = time.monotonic()
         self._take_config()
 
@@ -101,13 +103,13 @@ class Loop:
             if category == "alerts":
                 return
             # The offsets that the collector repeats name old sessions too: the folder decides about those.
-            self._next_scan = 0.0
+            self._next_scan = min(self._next_scan, self._looked + _SOON)
             return
         session.hint(category, size)
 
     def _look(self) -> None:
         """Look at the folder: new and grown files, settings, the collector, sessions that are over."""
-        begin = time.monotonic()
+        begin = self._looked = time.monotonic()
         self._feed.find()
         self._take_config()
         found = scan(self._settings.base)

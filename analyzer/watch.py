@@ -115,6 +115,9 @@ class Session:
     grew: float = field(default_factory=time.monotonic)
     _tails: dict[str, Tail] = field(default_factory=dict)
     _inodes: dict[str, int] = field(default_factory=dict)
+    _sizes: dict[str, int] = field(default_factory=dict)
+    #: Sizes at which nothing was left to read but half a line, which may stay half for ever.
+    _exhausted: dict[str, int] = field(default_factory=dict)
     _known: set[str] = field(default_factory=set)
     odd_lifecycle: int = 0
 
@@ -132,7 +135,8 @@ class Session:
         if category == names.ALERTS:
             return
         tail = self._tails.get(category)
-        if tail is None or size is None or size != tail.position:
+        read = () if tail is None else (tail.position, self._exhausted.get(category))
+        if size is None or size not in read:
             self.pending.add(category)
 
     def take(self, thresholds: Thresholds) -> None:
@@ -150,6 +154,7 @@ class Session:
         records = tail.read_new(limit=chunk)
         if not records and tail.position == before:
             self.pending.discard(category)
+            self._exhausted[category] = self._sizes.get(category, 0)
             return []
         self.grew = time.monotonic()
         return self._judge(category, records)
@@ -161,6 +166,7 @@ class Session:
         except OSError:
             return False
         before = self._inodes.setdefault(category, info.st_ino)
+        self._sizes[category] = info.st_size
         return before != info.st_ino or info.st_size < tail.position
 
     def _judge(self, category: str, records: list[dict[str, Any]]) -> list[Alert]:
@@ -190,6 +196,7 @@ class Session:
         self.pending.update(self._tails)
         self._tails.clear()
         self._inodes.clear()
+        self._exhausted.clear()
         self.grew = time.monotonic()
         return []
 

@@ -82,9 +82,7 @@ def number_in(record: Record, metrics: tuple[str, ...]) -> tuple[str, float] | N
     """
     for name in metrics:
         value = record.get(name)
-        if type(value) is float:
-            return name, value
-        if type(value) is int:
+        if isinstance(value, (float, int)) and not isinstance(value, bool):
             return name, float(value)
     return None
 
