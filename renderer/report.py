@@ -179,7 +179,7 @@ def _verdict(n: dict[str, Any]) -> str:
         parts.append(f"The loss went {_change(loss['first_average'], loss['last_average'])}.")
     bad = sum(metric["not_finite"] for metric in n["metrics"])
     if bad:
-        parts.append(f"{bad:,} values were not finite.")
+        parts.append("One value was not finite." if bad == 1 else f"{bad:,} values were not finite.")
     errors = sorted({alert["rule"] for alert in n["alerts"] if alert["level"] == "ERROR" and alert["fired"]})
     warnings = sum(alert["fired"] for alert in n["alerts"] if alert["level"] == "WARNING")
     if errors:

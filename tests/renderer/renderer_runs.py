@@ -44,7 +44,16 @@ class Run:
     def end(self, status: str = "finished", error: str | None = None) -> None:
         self.write("lifecycle", 0, event="end", status=status, error=error, logged=0)
 
-    def alert(self, rule: str, level: str, step: int, message: str, state: str = "firing", source: str = "training", metric: str = "loss") -> None:
+    def alert(
+        self,
+        rule: str,
+        level: str,
+        step: int,
+        message: str,
+        state: str = "firing",
+        source: str = "training",
+        metric: str = "loss",
+    ) -> None:
         found = alert_id(rule, state, self.producer, source, step)
         self.write("alerts", step, "bbbbbbbbbbbb", id=found, rule=rule, level=level, state=state, message=message, metric=metric,
                    value=1.0, threshold=0.5, source=source, producer=self.producer, seq=step, fires=found)  # fmt: skip
