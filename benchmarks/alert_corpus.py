@@ -19,10 +19,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from analyzer import check_session
 from analyzer.rules import RULES, Thresholds
+from contract.tail import read_all
 
 #: A value that is no number is an alert of the rule that met it; the labels call it by a name of its own.
 ALIAS = "non_finite"
@@ -31,6 +34,19 @@ ALIAS = "non_finite"
 def expected(alert: dict[str, Any], names: list[str]) -> bool:
     """Whether an alert is one of those that the label names."""
     return alert["rule"] in names or (ALIAS in names and not math.isfinite(alert["value"]))
+
+
+def literal_error(folder: Path) -> bool:
+    """Whether the documented limits, read to the letter, give an ERROR: one grad_norm > 10, or one window of 50 losses
+    whose least-squares slope is above 0, or a value that is no number."""
+    norms = [r["grad_norm"] for r in read_all(folder / f"gradients_{folder.name}.jsonl") if "grad_norm" in r]
+    if any(not norm <= 10.0 for norm in norms):
+        return True
+    losses = np.array([r["loss"] for r in read_all(folder / f"training_{folder.name}.jsonl") if "loss" in r], float)
+    if len(losses) < 50:
+        return not bool(np.isfinite(losses).all())
+    slopes = np.lib.stride_tricks.sliding_window_view(losses, 50) @ (np.arange(50) - 24.5)
+    return not bool((slopes <= 0).all())
 
 
 def judge(folder: Path) -> dict[str, Any]:
@@ -51,6 +67,7 @@ def judge(folder: Path) -> dict[str, Any]:
         "levels": sorted({alert["level"] for alert in alerts}),
         "serious": sorted({alert["rule"] for alert in alerts if alert["level"] != "INFO"}),
         "fired": [f"{alert['rule']}:{alert['level']}@{alert['step']}" for alert in alerts],
+        "literal": literal_error(folder),
         "caught": caught["any"],
         "caught_serious": caught["serious"],
     }
@@ -62,6 +79,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     broken = [run for run in runs if run["class"] == "broken"]
     return {
         "healthy": len(healthy),
+        "healthy with ERROR, limits to the letter": sum(run["literal"] for run in healthy),
         "healthy with ERROR": sum("ERROR" in run["levels"] for run in healthy),
         "healthy with WARNING or ERROR": sum(bool(run["serious"]) for run in healthy),
         "healthy, by rule": dict(Counter(rule for run in healthy for rule in run["serious"])),
