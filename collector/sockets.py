@@ -65,6 +65,10 @@ class Sockets:
         self.ingest.close(CLOSE_LINGER_MS)
         self.feed.close(CLOSE_LINGER_MS)
         self.context.term()
+        for endpoint in (self.ingest_endpoint, self.feed_endpoint):
+            if endpoint.startswith("ipc://"):
+                # libzmq leaves the file; we still hold the lock, so it is ours to remove.
+                Path(endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
 
 
 def open_sockets(settings: Settings) -> Sockets:

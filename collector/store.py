@@ -249,13 +249,25 @@ class Store:
     def _close(self, file: DataFile) -> None:
         self._open.pop(file.name, None)
         if file.fd >= 0:
-            if file.dirty:
+            if file.dirty and self._syncer.backlog() < self._max_open:
                 self._syncer.take(file.fd)
                 file.dirty = False
                 self._dirty.discard(file)
             else:
-                os.close(file.fd)
+                self._close_at_once(file)
             file.fd = -1
+
+    def _close_at_once(self, file: DataFile) -> None:
+        """Close in the loop: clean, or so many wait for the disk already that descriptors would run out."""
+        try:
+            if file.dirty:
+                sync_data(file.fd)
+        except OSError as error:
+            self._syncer.errors.append(str(error))
+        finally:
+            os.close(file.fd)
+        file.dirty = False
+        self._dirty.discard(file)
 
     def sync(self) -> None:
         """Have what was written since the last call put on the disk, in the background."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import pytest
 from raw_producer import RawProducer
@@ -63,9 +64,8 @@ def collector(place: Path, spawn: Callable[..., subprocess.Popen[bytes]], tmp_pa
     return start
 
 
-def _collect(pipe: object, into: list[str]) -> None:
-    for line in pipe:  # type: ignore[attr-defined]
-        into.append(line.decode("utf-8", "replace"))
+def _collect(pipe: IO[bytes], into: list[str]) -> None:
+    into.extend(line.decode("utf-8", "replace") for line in pipe)
 
 
 @pytest.fixture

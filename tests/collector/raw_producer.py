@@ -74,6 +74,11 @@ class RawProducer:
             assert time.monotonic() < deadline, "no subscription came"
             self.poll(0.1)
 
+    def wait_up_again(self) -> None:
+        """Wait for the subscription of a collector that was started anew."""
+        self.up = False
+        self.wait_up()
+
     def wait_acked(self, category: str, seq: int, seconds: float = 20.0) -> None:
         deadline = time.monotonic() + seconds
         while self.acked.get(category, 0) < seq:
