@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 from contract.lines import Record
 
 _NOT_METRICS = frozenset({"_p", "_q", "timestamp", "step"})
+#: `grad_norm_actor` is the norm of the component "actor"; these are statistics of the whole instead.
+_OF_PARTS = ("grad_norm_", "grad_zeros_ratio_")
+_NOT_PARTS = frozenset({"max", "mean", "min", "std"})
 _DEEP = 4
 _TEXT_CHARS = 200
 
@@ -52,6 +55,11 @@ class Columns:
         self, category: str, name: str, component: str, producer: str, step: float, value: Any, depth: int
     ) -> None:
         if isinstance(value, (float, int)):
+            if category == "gradients" and not component and name.startswith(_OF_PARTS):
+                prefix = next(prefix for prefix in _OF_PARTS if name.startswith(prefix))
+                part = name[len(prefix) :]
+                if part and part not in _NOT_PARTS:
+                    name, component = prefix[:-1], part
             key = Key(category, name, component, producer)
             column = self.numbers.get(key)
             if column is None:

@@ -52,6 +52,18 @@ def test_four_panels_hold_the_metrics_users_know(tmp_path: Path) -> None:
     assert data["header"]["state"] == "running" and data["header"]["step"] == 119
 
 
+def test_components_are_found_however_they_are_logged(tmp_path: Path) -> None:
+    """`component=`, `grad_norm_<part>` and nested `components` all become lines beside the whole model's norm."""
+    run = Run(tmp_path, "s")
+    run.write("gradients", 1, grad_norm=1.0, grad_norm_max=4.0, grad_norm_actor=2.0, grad_zeros_ratio_actor=0.5)
+    run.write("gradients", 2, component="critic", grad_norm=3.0)
+    run.write("gradients", 3, components={"head": {"grad_norm": 0.5}})
+    gradients, metrics = described(run)["panels"][1::2]
+    assert [s["name"] for s in gradients["rows"][0]["series"]] == ["grad_norm", "actor", "critic", "head"]
+    assert [s["name"] for s in gradients["rows"][1]["series"]] == ["actor"]
+    assert [r["label"] for r in metrics["rows"]] == ["grad_norm_max (gradients)"]
+
+
 def test_settings_change_windows_and_limits(tmp_path: Path) -> None:
     """The gradient limits of the monitor are the lines of the panel."""
     run = Run(tmp_path, "s")
