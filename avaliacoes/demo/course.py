@@ -133,7 +133,7 @@ class Demo:
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             self.look()
-            stories = [entry.story for entry in self.entries if entry.story is not None]
+            stories = [entry.story for entry in self.entries if entry.story is not None and not entry.failure]
             if all(story.ended and story.drawn() for story in stories):
                 return
             time.sleep(0.1)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+
+ENV_MARK: Final = "AVALIACOES_DEMO_MARK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +63,45 @@ def alive(seen: set[Seen]) -> set[Seen]:
     return seen & now
 
 
+def marked(mark: str) -> set[Seen]:
+    """The processes that inherited `mark` in their environment; none where the system does not tell (macOS)."""
+    wanted = f"{ENV_MARK}={mark}".encode()
+    found = set()
+    for pid, (_, began, state) in _table().items():
+        with contextlib.suppress(OSError):
+            if state != "Z" and wanted in (Path("/proc") / str(pid) / "environ").read_bytes().split(b"\0"):
+                found.add(Seen(pid, began))
+    return found
+
+
 @dataclass(slots=True)
 class Child:
     """A process of ours, in a session of its own, its output in a log file.
 
     `relatives` are all descendants ever seen: services put their workers into sessions of their own, so a process
-    group would not reach them.
+    group would not reach them. `mark`, in their environment, finds those whose parents died before they were seen.
     """
 
     name: str
     log: Path
     process: subprocess.Popen[bytes]
+    mark: str
     relatives: set[Seen] = field(default_factory=set)
 
     @classmethod
     def start(cls, name: str, argv: list[str], environment: dict[str, str], cwd: Path, log: Path) -> Child:
+        mark = secrets.token_hex(8)
         with log.open("wb") as output:
             process = subprocess.Popen(
                 argv,
-                env=environment,
+                env={**environment, ENV_MARK: mark},
                 cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
-        return cls(name, log, process)
+        return cls(name, log, process, mark)
 
     def look(self) -> None:
         """Remember the descendants that it has now."""
@@ -92,10 +109,13 @@ class Child:
             self.relatives |= family({self.process.pid})
 
     def ask(self, number: int) -> None:
-        """Send a signal to the process itself, if it runs."""
+        """Send a signal to the process itself, which passes it on; to its descendants if it is gone."""
         if self.process.poll() is None:
+            self.process.send_signal(number)
+            return
+        for one in alive(self.relatives):
             with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(number)
+                os.kill(one.pid, number)
 
     def last_words(self, lines: int = 12) -> str:
         """The end of its log."""
@@ -112,6 +132,7 @@ def end(children: list[Child], first: int, patience: float) -> list[str]:
     """
     for child in children:
         child.look()
+        child.relatives |= marked(child.mark)
         child.ask(first)
     _wait(children, patience)
     if first != signal.SIGTERM:
@@ -120,7 +141,7 @@ def end(children: list[Child], first: int, patience: float) -> list[str]:
         _wait(children, patience / 2)
     killed = []
     for child in children:
-        for one in alive(child.relatives):
+        for one in alive(child.relatives | marked(child.mark)):
             killed.append(f"{child.name} (process {one.pid})")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one.pid, signal.SIGKILL)
