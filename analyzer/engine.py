@@ -21,7 +21,7 @@ from contract import names
 from contract.alerts import FIRING, LEVELS, RESOLVED, alert_id
 
 CLEAR_RECORDS: Final = 20
-CLEAR_SECONDS: Final = 60.0
+CLEAR_SECONDS: Final = 10.0
 #: Streams judged per session; the next ones are counted in `Engine.streams_refused`, not judged.
 MAX_STREAMS: Final = 1_024
 _SILENT: Final = frozenset({names.ALERTS, names.LIFECYCLE})

@@ -11,6 +11,7 @@ An alert is a record of category `alerts` whose metrics are these fields:
     metric    name of the metric that was judged;  value, threshold: numbers, or null
     source    category the metric came from;  producer, seq: the record that decided
     fires     id of the firing alert (its own id when state is "firing")
+    component the part of the model that was judged, where the record named one
 
 The record's `step` is the step of the deciding record, its `timestamp` that record's time.
 """
@@ -34,12 +35,12 @@ def alert_id(rule: str, state: str, producer: str, category: str, seq: int) -> s
 def active(alerts: list[dict[str, Any]], now: float, retention_s: float) -> list[dict[str, Any]]:
     """The alerts to show: firing ones, newest first, whose condition last held within `retention_s` seconds.
 
-    One alert is shown per rule and producer, the latest; a resolved one stays until its retention has passed, marked
+    One alert is shown per rule, producer and component, the latest; a resolved one stays until its retention has passed, marked
     by `resolved_at`.
     """
-    latest: dict[tuple[str, str], dict[str, Any]] = {}
+    latest: dict[tuple[str, str, str], dict[str, Any]] = {}
     for alert in alerts:
-        key = (str(alert.get("rule")), str(alert.get("producer")))
+        key = (str(alert.get("rule")), str(alert.get("producer")), str(alert.get("component")))
         if alert.get("state") == RESOLVED:
             if key in latest:
                 latest[key] = {**latest[key], "resolved_at": alert.get("timestamp", 0.0)}
