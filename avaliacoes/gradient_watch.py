@@ -23,31 +23,28 @@ from avaliacoes.gradients import component_of
 
 #: Steps per `take()` at which components and zeros are measured too: they cost more than the norm.
 SAMPLES: Final = 6
-#: Beyond this many weights, remembering them for `weight_update_ratio` costs too much memory.
-MAX_REMEMBERED_WEIGHTS: Final = 5_000_000
+#: Up to this many elements, one flat copy is cheaper than a kernel per tensor; beyond it, memory is dearer, weights are
+#: not remembered and there is no `weight_update_ratio`.
+MAX_COPIED: Final = 5_000_000
 _COMPACT_AT: Final = 512
 
 _lock = threading.Lock()
-_owners: dict[int, GradientWatch] = {}
+#: The first parameter of each watched optimizer, by id.
+_owners: dict[int, _Tap] = {}
 _original_clip: Callable[..., Any] | None = None
 
 
 def _watching_clip(parameters: Any, max_norm: float, norm_type: float = 2.0, *args: Any, **kwargs: Any) -> Any:
-    clip = _original_clip or _watching_clip_fallback
+    clip = _original_clip or unwrapped_clip
     parameters = [parameters] if isinstance(parameters, torch.Tensor) else list(parameters)
-    watch = _owners.get(id(parameters[0])) if parameters else None
-    if watch is None:
+    tap = _owners.get(id(parameters[0])) if parameters else None
+    if tap is None:
         return clip(parameters, max_norm, norm_type, *args, **kwargs)
-    watch.before_clip(parameters)
+    tap.guarded(tap.sample_if_due)
     total = clip(parameters, max_norm, norm_type, *args, **kwargs)
-    watch.after_clip(parameters, total if float(norm_type) == 2.0 else None)
+    if norm_type == 2:
+        tap.keep(total)
     return total
-
-
-def _watching_clip_fallback(*args: Any, **kwargs: Any) -> Any:
-    from torch.nn.utils.clip_grad import clip_grad_norm_
-
-    return clip_grad_norm_(*args, **kwargs)
 
 
 class GradientWatch:
@@ -67,20 +64,19 @@ class GradientWatch:
         self._names = {id(parameter): component_of(name) for name, parameter in model.named_parameters()}
         self._taps = [_Tap(optimizer, self._names) for optimizer in optimizers]
         self._weights = [weight for tap in self._taps for weight in tap.parameters]
-        self._before: list[torch.Tensor] | None = None
+        self._before: torch.Tensor | None = None
         self._handles: list[Any] = []
-        self.failures = 0
 
     def start(self) -> None:
         """Begin to watch; a second call does nothing."""
         global _original_clip
         if self._handles:
             return
-        self._handles = [tap.optimizer.register_step_pre_hook(self._on_step) for tap in self._taps]
+        self._handles = [tap.optimizer.register_step_pre_hook(tap.on_step) for tap in self._taps]
         self._remember()
         with _lock:
             for tap in self._taps:
-                _owners.update((id(parameter), self) for parameter in tap.parameters)
+                _owners.update((id(parameter), tap) for parameter in tap.parameters)
             if _original_clip is None:
                 _original_clip = torch.nn.utils.clip_grad_norm_
                 torch.nn.utils.clip_grad_norm_ = _watching_clip
@@ -93,50 +89,35 @@ class GradientWatch:
         self._handles = []
         self._before = None
         with _lock:
-            for key in [key for key, owner in _owners.items() if owner is self]:
+            for key in [key for key, owner in _owners.items() if owner in self._taps]:
                 del _owners[key]
             # Somebody who wrapped the function after us keeps our wrapper, which then only passes calls through.
             if not _owners and torch.nn.utils.clip_grad_norm_ is _watching_clip and _original_clip is not None:
                 torch.nn.utils.clip_grad_norm_ = _original_clip
                 _original_clip = None
 
-    def before_clip(self, parameters: list[torch.Tensor]) -> None:
-        """The wrapper is about to clip these parameters."""
-        self._guarded(lambda tap: tap.sample_if_due(), parameters)
-
-    def after_clip(self, parameters: list[torch.Tensor], total: torch.Tensor | None) -> None:
-        """The wrapper has clipped; `total` is the L2 norm from before, None when another norm was used."""
-        self._guarded(lambda tap: tap.clipped(total), parameters)
-
-    def _guarded(self, act: Callable[[_Tap], None], parameters: list[torch.Tensor]) -> None:
-        first = id(parameters[0])
-        for tap in self._taps:
-            if first in tap.ids:
-                try:
-                    act(tap)
-                except Exception:  # measuring must never stop a training; counted and shown in the record
-                    self.failures += 1
-
-    def _on_step(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
-        for tap in self._taps:
-            if tap.optimizer is optimizer:
-                try:
-                    tap.stepping()
-                except Exception:  # as above
-                    self.failures += 1
-
     def _remember(self) -> None:
-        if sum(weight.numel() for weight in self._weights) <= MAX_REMEMBERED_WEIGHTS:
-            self._before = [weight.detach().clone() for weight in self._weights]
+        try:
+            self._before = self._flat_weights()
+        except RuntimeError:  # weights on several devices or of several types
+            self._before = None
 
-    def _update_ratio(self) -> torch.Tensor | None:
-        if not self._before:
+    def _flat_weights(self) -> torch.Tensor | None:
+        if not self._weights or sum(weight.numel() for weight in self._weights) > MAX_COPIED:
             return None
         with torch.no_grad():
-            changes = torch._foreach_sub([weight.detach() for weight in self._weights], self._before)
-            moved, size = _total(changes), _total(self._before)
-            torch._foreach_copy_(self._before, [weight.detach() for weight in self._weights])
-            return moved / (size + 1e-12)
+            return torch.cat([weight.detach().reshape(-1) for weight in self._weights])
+
+    def _update_ratio(self) -> float | None:
+        """|dw| / |w| since the last call."""
+        before = self._before
+        if before is None:
+            return None
+        self._before = now = self._flat_weights()
+        if now is None:
+            return None
+        moved, size = torch.stack([torch.linalg.vector_norm(now - before), torch.linalg.vector_norm(before)]).tolist()
+        return float(moved / (size + 1e-12))
 
     def take(self) -> dict[str, float | int]:
         """The fields of one record, empty if no optimizer stepped since the last call."""
@@ -163,18 +144,51 @@ class GradientWatch:
             numbers = {k: v for k, v in numbers.items() if not k.startswith("grad_norm_") or k == "grad_norm_max"}
         ratio = self._update_ratio()
         if ratio is not None:
-            numbers["weight_update_ratio"] = float(ratio)
+            numbers["weight_update_ratio"] = ratio
         numbers["optimizer_steps"] = steps
-        if self.failures:
-            numbers["measuring_failed"] = self.failures
+        if failures := sum(tap.failures for tap in self._taps):
+            numbers["measuring_failed"] = failures
         return numbers
 
 
-def _total(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
-    """The L2 norm over all elements of all tensors (on the first one's device)."""
-    norms: Sequence[torch.Tensor] = torch._foreach_norm(list(tensors))
-    total: torch.Tensor = torch.linalg.vector_norm(torch.stack([x.to(norms[0].device, torch.float32) for x in norms]))
-    return total
+def unwrapped_clip(*args: Any, **kwargs: Any) -> Any:
+    """torch's own function, for a wrapper that somebody kept after the last watch ended."""
+    from torch.nn.utils.clip_grad import clip_grad_norm_
+
+    return clip_grad_norm_(*args, **kwargs)
+
+
+def _norm(tensors: list[torch.Tensor]) -> torch.Tensor:
+    """The L2 norm over all elements of all tensors, as a float32 scalar on the first one's device."""
+    if len(tensors) > 1 and sum(tensor.numel() for tensor in tensors) <= MAX_COPIED:
+        try:
+            tensors = [torch.cat([tensor.reshape(-1) for tensor in tensors])]
+        except RuntimeError:  # several devices
+            pass
+    norms: Sequence[torch.Tensor] = torch._foreach_norm(tensors)
+    if len(norms) == 1:
+        return norms[0].float()
+    device = tensors[0].device
+    norm: torch.Tensor = torch.linalg.vector_norm(torch.stack([norm.to(device, torch.float32) for norm in norms]))
+    return norm
+
+
+def _norm_and_filled(tensors: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """L2 norm and number of elements that are not 0, over all tensors, as float32 scalars."""
+    if sum(tensor.numel() for tensor in tensors) <= MAX_COPIED:
+        try:
+            tensors = [torch.cat([tensor.reshape(-1) for tensor in tensors])]
+        except RuntimeError:  # several devices
+            pass
+    device = tensors[0].device
+    filled = torch.stack([torch.count_nonzero(tensor).to(device) for tensor in tensors]).sum()
+    return _norm(tensors), filled.float()
+
+
+def _dense(gradient: torch.Tensor) -> torch.Tensor:
+    if gradient.is_sparse:
+        gradient = gradient.coalesce().values()
+    return gradient if gradient.is_floating_point() else gradient.abs().float()
 
 
 class _Tap:
@@ -183,64 +197,66 @@ class _Tap:
     def __init__(self, optimizer: torch.optim.Optimizer, names: dict[int, str]) -> None:
         self.optimizer = optimizer
         self.parameters = [weight for group in optimizer.param_groups for weight in group["params"]]
-        self.ids = {id(weight) for weight in self.parameters}
-        self._names = names
+        self._parts: dict[str, list[torch.Tensor]] = {}
+        for weight in self.parameters:
+            self._parts.setdefault(names.get(id(weight), "other"), []).append(weight)
+        self.failures = 0
         self.steps = 0
         self._every = 8
         self._done_for_step = False
         self._last_sample = -1
         self._norms: list[torch.Tensor] = []
         self._folded: tuple[int, torch.Tensor, torch.Tensor] | None = None
-        self._samples: list[tuple[list[str], torch.Tensor, torch.Tensor, list[int]]] = []
+        self._samples: list[tuple[str, int, torch.Tensor, torch.Tensor]] = []
 
-    def _gradients(self) -> tuple[list[str], list[torch.Tensor]]:
-        pairs = [(self._names.get(id(w), "other"), w.grad) for w in self.parameters if w.grad is not None]
-        dense = [g.coalesce().values() if g.is_sparse else g for _, g in pairs]
-        return [part for part, _ in pairs], [g if g.is_floating_point() else g.abs() for g in dense]
+    def guarded(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception:  # measuring must never stop a training; counted and shown in the record
+            self.failures += 1
 
     def sample_if_due(self) -> None:
-        """At every few steps: norm and zeros of each parameter."""
+        """At every few steps: norm and zeros of each component."""
         if self.steps % self._every or self._last_sample == self.steps:
             return
         self._last_sample = self.steps
-        parts, gradients = self._gradients()
-        if not gradients:
-            return
         with torch.no_grad():
-            device = gradients[0].device
-            norms = torch.stack([norm.to(device, torch.float32) for norm in torch._foreach_norm(gradients)])
-            filled = torch.stack([torch.count_nonzero(g).to(device) for g in gradients])
-        self._samples.append((parts, norms, filled, [g.numel() for g in gradients]))
+            for part, weights in self._parts.items():
+                gradients = [_dense(weight.grad) for weight in weights if weight.grad is not None]
+                if gradients:
+                    elements = sum(weight.numel() for weight in weights if weight.grad is not None)
+                    self._samples.append((part, elements, *_norm_and_filled(gradients)))
 
-    def clipped(self, total: torch.Tensor | None) -> None:
-        if total is not None and not self._done_for_step:
-            self._keep(total.detach())
-
-    def stepping(self) -> None:
+    def on_step(self, _optimizer: Any, _args: Any, _kwargs: Any) -> None:
         """The optimizer is about to step: measure now if no clipping did."""
         if not self._done_for_step:
-            self.sample_if_due()
-            _, gradients = self._gradients()
-            if gradients:
-                with torch.no_grad():
-                    self._keep(_total(gradients))
+            self.guarded(self._measure)
         self._done_for_step = False
         self.steps += 1
 
-    def _keep(self, norm: torch.Tensor) -> None:
-        self._done_for_step = True
-        self._norms.append(norm.reshape(()).to(torch.float32))
-        if len(self._norms) >= _COMPACT_AT:
-            self._fold()
+    def _measure(self) -> None:
+        self.sample_if_due()
+        with torch.no_grad():
+            gradients = [_dense(weight.grad) for weight in self.parameters if weight.grad is not None]
+            if gradients:
+                self.keep(_norm(gradients))
+
+    def keep(self, norm: torch.Tensor) -> None:
+        """The norm of this step, still on its device."""
+        if not self._done_for_step:
+            self._done_for_step = True
+            self._norms.append(norm)
+            if len(self._norms) >= _COMPACT_AT:
+                self.guarded(self._fold)
 
     def _fold(self) -> None:
         """Add the norms kept so far to (count, sum, max), without fetching them from the device."""
-        if not self._norms:
+        kept, self._norms = self._norms, []
+        if not kept:
             return
-        norms = torch.stack(self._norms)
-        self._norms = []
+        norms = torch.stack(kept).detach().float()
         # max and maximum keep a NaN, which is what a reader must see.
-        count, total, largest = len(norms), norms.sum(), norms.max()
+        count, total, largest = len(kept), norms.sum(), norms.max()
         if self._folded is not None:
             count, total = count + self._folded[0], total + self._folded[1]
             largest = torch.maximum(largest, self._folded[2])
@@ -248,25 +264,22 @@ class _Tap:
 
     def take(self) -> tuple[dict[str, float], dict[str, tuple[float, int]]]:
         """Norms by field, and per component (zero elements, elements) over the sampled steps; begins anew."""
-        self._fold()
+        self.guarded(self._fold)
         found: dict[str, float] = {}
-        if self._folded is not None:
-            count, total, largest = self._folded
-            found["grad_norm"], found["grad_norm_max"] = torch.stack([total / count, largest]).tolist()
-        sums: dict[str, list[float]] = {}
         zeros: dict[str, tuple[float, int]] = {}
-        numbers = torch.cat([sample[1] for sample in self._samples]).tolist() if self._samples else []
-        filled = torch.cat([sample[2] for sample in self._samples]).tolist() if self._samples else []
-        at = 0
-        for parts, _, _, sizes in self._samples:
-            squares: dict[str, float] = {}
-            for part, size in zip(parts, sizes, strict=True):
-                squares[part] = squares.get(part, 0.0) + numbers[at] ** 2
-                empty, count = zeros.get(part, (0.0, 0))
-                zeros[part] = (empty + size - filled[at], count + size)
-                at += 1
-            for part, square in squares.items():
-                sums.setdefault(part, []).append(square**0.5)
+        waiting = [tensor for sample in self._samples for tensor in sample[2:]]
+        if self._folded is not None:
+            waiting += self._folded[1:]
+        # One transfer for all numbers of the interval.
+        numbers = torch.stack(waiting).tolist() if waiting else []
+        if self._folded is not None:
+            found["grad_norm_max"] = numbers.pop()
+            found["grad_norm"] = numbers.pop() / self._folded[0]
+        sums: dict[str, list[float]] = {}
+        for (part, elements, *_), norm, filled in zip(self._samples, numbers[::2], numbers[1::2], strict=True):
+            sums.setdefault(part, []).append(norm)
+            empty, count = zeros.get(part, (0.0, 0))
+            zeros[part] = (empty + elements - filled, count + elements)
         for part, values in sums.items():
             found[f"grad_norm_{part}"] = sum(values) / len(values)
         self._every = max(1, self.steps // SAMPLES)

@@ -30,6 +30,8 @@ NAMES: Final = {
 }
 #: Algorithms off the policy update at every step or few: one record for that many environment steps.
 OFF_POLICY_EVERY: Final = 250
+#: Shorter spans make a speed that is all noise.
+_SPEED_EVERY_S: Final = 0.25
 _PERFORMANCE: Final = ("time/", "rollout/", "eval/")
 
 
@@ -200,7 +202,7 @@ class MonitoringCallback(BaseCallback):
     def _log_speed(self) -> None:
         begin, steps = self._speed_from
         now = time.monotonic()
-        if now - begin > 0 and self.num_timesteps > steps:
+        if now - begin >= _SPEED_EVERY_S and self.num_timesteps > steps:
             speed = (self.num_timesteps - steps) / (now - begin)
             self._speed_from = (now, self.num_timesteps)
             self._integration.log("performance", self.num_timesteps, fps=speed)
