@@ -10,7 +10,7 @@ from contract.lines import Record
 
 _NOT_METRICS = frozenset({"_p", "_q", "timestamp", "step"})
 #: `grad_norm_actor` is the norm of the component "actor"; these are statistics of the whole instead.
-_OF_PARTS = ("grad_norm_", "grad_zeros_ratio_")
+_OF_PARTS = ("grad_norm_", "grad_zeros_ratio_", "weight_update_ratio_")
 _NOT_PARTS = frozenset({"max", "mean", "min", "std"})
 _DEEP = 4
 _TEXT_CHARS = 200

@@ -105,7 +105,7 @@
       const h = make("h3", level, `${NAMES[level][2]} · ${some.length}`), ul = make("ul");
       for (const a of some) {
         const li = make("li", a.resolved === null ? level : `${level} over`);
-        const state = a.resolved === null ? "firing" : `resolved ${clock(a.resolved)}`;
+        const state = a.resolved === null ? (data.header.active ? "firing" : "held to the end") : `resolved ${clock(a.resolved)}`;
         li.append(make("span", "tag", a.rule.replaceAll("_", " ")), make("span", "says", a.message || a.metric),
           make("span", "when", [a.step === null ? "" : `step ${count(a.step)}`, a.time === null ? "" : clock(a.time), state].filter(Boolean).join(" · ")));
         ul.append(li);
@@ -228,8 +228,10 @@
   function draw(card) {
     const panel = card.panel;
     if (panel.empty) return;
-    const rows = rowsOf(panel), height = heightOf(panel);
-    card.chart.style.height = `${height}px`;
+    const rows = rowsOf(panel), least = heightOf(panel);
+    card.chart.style.minHeight = `${least}px`;
+    // The card may be taller than it needs, beside a taller one: the chart takes what there is.
+    const height = Math.max(least, card.chart.clientHeight);
     const f = Charts.figure(panel, rows, {
       hidden: isHidden, log: logOf(panel), view: overlaps(panel), height, narrow: narrow(), colour: (r, s) => plainColour(colourOf(panel, r, s)),
     });

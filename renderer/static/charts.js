@@ -1,7 +1,7 @@
 "use strict";
 // One panel's plain data to a Plotly figure. Ranges are ours, not Plotly's: y is fitted to what the x range shows.
 const Charts = (() => {
-  const config = { displaylogo: false, showSendToCloud: false, plotlyServerURL: "", responsive: true, displayModeBar: false, doubleClick: false };
+  const config = { displaylogo: false, showSendToCloud: false, plotlyServerURL: "", responsive: true, showTips: false, displayModeBar: false, doubleClick: false };
   const touch = matchMedia("(pointer: coarse)").matches;
   const ESC = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
   // Plotly reads pseudo-HTML in every text.
@@ -37,7 +37,10 @@ const Charts = (() => {
         if (y > high) high = y;
       }
     };
-    for (const s of shown) { see(s); s.averages.forEach(see); }
+    // The whole decides, not its parts: a component that died at 1e-48 must not flatten everything else.
+    const whole = shown.filter((s) => !s.faint);
+    for (const s of whole.length ? whole : shown) { see(s); s.averages.forEach(see); }
+    if (log) low = Math.max(low, high * 1e-14);
     if (low > high) return log ? [-1, 1] : [0, 1];
     if (row.percent) return [0, Math.max(1e-6, Math.min(1.04, Math.max(high * 1.15, 0.02)))];
     if (log) {
