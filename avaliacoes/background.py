@@ -23,8 +23,9 @@ from contract import places, service
 KINDS: Final = ("analyzer", "renderer")
 _LOOK_EVERY_S: Final = 1.0
 _BACKOFF_MAX_S: Final = 30.0
-#: Together below the 5 seconds that stopping may take.
-_PATIENCE_S: Final = {"analyzer": 2.6, "renderer": 2.0}
+#: Together, with the time to become ready, below the 5 seconds that stopping may take.
+_PATIENCE_S: Final = {"analyzer": 1.8, "renderer": 1.6}
+_READY_WITHIN_S: Final = 1.2
 
 
 class BackgroundServices:
@@ -116,6 +117,10 @@ class BackgroundServices:
         child = self._children.get(kind)
         if child is not None and child.poll() is None:
             pids.add(child.pid)
+            # Asked to end before it can listen, it would end without having read anything.
+            deadline = time.monotonic() + _READY_WITHIN_S
+            while child.poll() is None and not service.find(self._base, kind) and time.monotonic() < deadline:
+                time.sleep(0.01)
         with contextlib.suppress(OSError, ValueError):
             noted = int(self._note(kind).read_text())
             info = service.find(self._base, kind)
