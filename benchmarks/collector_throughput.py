@@ -1,6 +1,6 @@
 """How fast records reach the disk, beside the least that could be done with them.
 
-    bare     unpack msgpack, dump with orjson, append to a file: no names, no sequences, no checks, no acks
+    bare     unpack msgpack, dump with orjson, append the same lines to files: no checks, no ledger, no repairs, no acks
     ingest   the collector's own `Ingest`, fed with the frames that producers send
     process  a collector process and raw-socket producers, from the first send to the last acknowledgement
 
@@ -83,12 +83,13 @@ def bare(base: Path, frames: Frames, batch: int) -> tuple[float, float]:
     begin, cpu = time.perf_counter(), time.process_time()
     for at in range(0, len(frames), ROUND):
         chunks: dict[bytes, list[bytes]] = {}
-        for topic, _, payload in frames[at : at + ROUND]:
-            lines = chunks.setdefault(topic, [])
-            for timestamp, step, metrics in msgpack.unpackb(head + payload):
-                metrics["timestamp"], metrics["step"] = timestamp, step
-                lines.append(orjson.dumps(metrics))
-                count += 1
+        for topic, header, payload in frames[at : at + ROUND]:
+            producer, _, first, _, _ = msgpack.unpackb(header)
+            chunks.setdefault(topic, []).extend(
+                orjson.dumps({"_p": producer, "_q": seq, "timestamp": timestamp, "step": step, **metrics})
+                for seq, (timestamp, step, metrics) in enumerate(msgpack.unpackb(head + payload, use_list=False), first)
+            )
+            count += batch
         for topic, lines in chunks.items():
             os.write(files[topic], b"\n".join(lines) + b"\n")
     took, cpu = time.perf_counter() - begin, time.process_time() - cpu

@@ -74,11 +74,6 @@ class RawProducer:
             assert time.monotonic() < deadline, "no subscription came"
             self.poll(0.1)
 
-    def wait_up_again(self) -> None:
-        """Wait for the subscription of a collector that was started anew."""
-        self.up = False
-        self.wait_up()
-
     def wait_acked(self, category: str, seq: int, seconds: float = 20.0) -> None:
         deadline = time.monotonic() + seconds
         while self.acked.get(category, 0) < seq:
@@ -98,6 +93,18 @@ class RawProducer:
     def numbered(self, category: str, first: int, count: int, floor: int = 0) -> None:
         """Records `first` to `first + count - 1`, each carrying its number."""
         self.send(category, first, [record(seq) for seq in range(first, first + count)], floor)
+
+    def resend(self, category: str, first: int, count: int, seconds: float = 20.0) -> None:
+        """Send the same batch until it is acknowledged: after a restart nothing else tells reliably that we are connected.
+
+        libzmq may swap an old connection for the new one without telling of an unsubscription in between.
+        """
+        deadline = time.monotonic() + seconds
+        self.acked.pop(category, None)
+        while self.acked.get(category, 0) < first + count:
+            assert time.monotonic() < deadline, f"asked for {first + count} of {category}, acked {self.acked}"
+            self.numbered(category, first, count)
+            self.poll(0.3)
 
     def deliver(self, category: str, total: int, batch: int = 50, seconds: float = 60.0) -> None:
         """Go-back-N until `total` records are acknowledged, through whatever happens to the collector."""

@@ -33,9 +33,7 @@ def test_a_torn_tail_is_cut_kept_apart_and_sent_again(collector, raw, place: Pat
     collector()
     assert path.read_bytes() == whole
     assert "torn line" in (place / ".avaliacoes" / "quarantine.jsonl").read_text()
-    one.wait_up_again()
-    one.numbered("training", 9, 3)
-    one.wait_acked("training", 12)
+    one.resend("training", 9, 3)
     assert numbers(place, "training", S) == list(range(12))
 
 
@@ -51,9 +49,7 @@ def test_a_line_that_only_lacks_its_feed_counts_as_stored(collector, raw, place:
     stranger = place / "training_by_hand.jsonl"
     stranger.write_bytes(b'{"step": 1}\nnotes of mine')
     collector()
-    one.wait_up_again()
-    one.numbered("training", 5, 10)
-    one.wait_acked("training", 15)
+    one.resend("training", 5, 10)
     assert numbers(place, "training", S) == list(range(15))
     assert stranger.read_bytes() == b'{"step": 1}\nnotes of mine\n'
 
@@ -94,9 +90,7 @@ def test_restart_without_checkpoint_reads_the_file(collector, raw, place: Path) 
     running.terminate()
     places.checkpoint_file(place, S).unlink()
     collector()
-    one.wait_up_again()
-    one.numbered("training", 50, 100)
-    one.wait_acked("training", 150)
+    one.resend("training", 50, 100)
     assert numbers(place, "training", S) == list(range(150))
 
 
@@ -162,9 +156,7 @@ def test_a_file_taken_away_is_begun_anew(collector, raw, place: Path, until, how
     running.terminate()
     path.unlink()
     collector()
-    one.wait_up_again()
-    one.numbered("training", 150, 100)
-    one.wait_acked("training", 250)
+    one.resend("training", 150, 100)
     assert numbers(place, "training", S) == list(range(200, 250))
 
 
@@ -238,10 +230,7 @@ def test_two_trainers_of_one_session_name_get_a_file_each(collector, raw, place:
     running.kill()
     collector()
     for one in (second, first):
-        one.acked.clear()
-        one.wait_up_again()
-        one.numbered("training", 5, 10)
-        one.wait_acked("training", 15)
+        one.resend("training", 5, 10)
     assert {line["_p"] for line in read_lines(place, "training", S)} == {first.producer}
     assert {line["_p"] for line in read_lines(place, "training", f"{S}_2")} == {second.producer}
     assert numbers(place, "training", S) == numbers(place, "training", f"{S}_2") == list(range(15))
