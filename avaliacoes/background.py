@@ -24,8 +24,8 @@ KINDS: Final = ("analyzer", "renderer")
 _LOOK_EVERY_S: Final = 1.0
 _BACKOFF_MAX_S: Final = 30.0
 #: Together, with the time to become ready, below the 5 seconds that stopping may take.
-_PATIENCE_S: Final = {"analyzer": 1.8, "renderer": 1.6}
-_READY_WITHIN_S: Final = 1.2
+_PATIENCE_S: Final = {"analyzer": 1.6, "renderer": 1.4}
+_READY_WITHIN_S: Final = 0.9
 
 
 class BackgroundServices:

@@ -16,6 +16,7 @@ import html
 import os
 import subprocess
 import threading
+import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,9 +28,11 @@ from avaliacoes.log_reader import LogReader
 from avaliacoes.plot_config import PlotConfig
 from avaliacoes.session_status import SessionStatus, nothing, services
 from contract import names, places, service, settings
+from producer import Producer, forks
 
 __all__ = ["PlotConfig", "RealTimeMonitor", "create_monitor"]
 
+_FLUSH_S: Final = 0.8
 _REPORT_TIMEOUT_S: Final = 120.0
 
 
@@ -105,7 +108,15 @@ class RealTimeMonitor:
         with self._lock:
             if self._monitoring and self._pid == os.getpid():
                 self._monitoring = False
+                self._flush_loggers()
                 self._services.stop()
+
+    def _flush_loggers(self) -> None:
+        """What loggers of this very process still hold goes to disk first, so that its alerts are found too."""
+        deadline = time.monotonic() + _FLUSH_S
+        for producer in tuple(forks._live):
+            if isinstance(producer, Producer) and producer.base_path == self.log_path:
+                producer.flush(max(0.0, deadline - time.monotonic()))
 
     def get_current_status(self) -> dict[str, Any]:
         """What is known now.
