@@ -135,7 +135,7 @@ def main() -> int:
         fail(f"unknown command {command!r}; known are {', '.join(COMMANDS)}")
     check_python()
     continuous = os.environ.get("CI", "").lower() in ("1", "true", "yes")
-    set_up(COMMANDS[command], TORCH if command == "test" and continuous else [])
+    set_up(COMMANDS[command], TORCH if command in ("test", "check") and continuous else [])
     os.environ["PATH"] = str(BIN) + os.pathsep + os.environ.get("PATH", "")
     os.environ["VIRTUAL_ENV"] = str(VENV)
     if command == "setup":

@@ -63,6 +63,8 @@ class Demo:
     def start_services(self) -> bool:
         """Start the three under honcho and wait until each says that it is ready."""
         argv, environment = service.command("avaliacoes", "up", "--base-path", str(self.base))
+        # A collector elsewhere is not what the demo is about.
+        environment.pop(places.ENV_ENDPOINT, None)
         log = places.own_dir(self.base) / "demo-services.log"
         self.services = Child.start("services", argv, environment, places.socket_dir(self.base), log)
         deadline = time.monotonic() + _READY_WITHIN_S
