@@ -13,6 +13,8 @@ from typing import Any, Final
 
 _WIDTH: Final = 560
 _HEIGHT: Final = 200
+#: Beyond it the arithmetic of axes overflows; such values are in the tables only.
+_LARGEST: Final = 1e250
 _Scale = Callable[[float], float]
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 10, 22, 22
 
@@ -77,7 +79,7 @@ def chart(row: dict[str, Any], marks: list[dict[str, Any]], tone: int) -> str:
 
 def _points(line: dict[str, Any]) -> list[tuple[float, float | None]]:
     pairs = zip(line["x"].tolist(), line["y"].tolist(), strict=True)
-    return [(x, y if math.isfinite(y) else None) for x, y in pairs]
+    return [(x, y if abs(y) < _LARGEST else None) for x, y in pairs]
 
 
 def _path(line: list[tuple[float, float | None]], px: _Scale, py: _Scale, to_y: _Scale, log: bool) -> str:

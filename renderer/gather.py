@@ -13,6 +13,8 @@ _NOT_METRICS = frozenset({"_p", "_q", "timestamp", "step"})
 _OF_PARTS = ("grad_norm_", "grad_zeros_ratio_", "weight_update_ratio_")
 _NOT_PARTS = frozenset({"max", "mean", "min", "std"})
 _DEEP = 4
+#: Beyond it JavaScript counts steps no longer one by one.
+_FAR = 2**53
 _TEXT_CHARS = 200
 
 
@@ -39,7 +41,7 @@ class Columns:
         for place, record in enumerate(records, seen_before):
             producer = str(record.get("_p", ""))
             step = record.get("step")
-            if isinstance(step, bool) or not isinstance(step, (int, float)) or not math.isfinite(step):
+            if isinstance(step, bool) or not isinstance(step, (int, float)) or not abs(step) < _FAR:
                 step = place
             self.last_step = int(step)
             time = record.get("timestamp")

@@ -213,11 +213,15 @@ class Renderer:
     def _draw_picture(self, name: str, one: _Open, now: float, every: float) -> None:
         if self.kit.mode != page.IMAGE or now - one.drawn < every:
             return
-        picture = fallback.draw(panels.panels(one.session, self.config), one.session.name)
-        page.write_atomic(self.base, page.image_file(self.base, name), picture)
         one.drawn = now
+        try:
+            picture = fallback.draw(panels.panels(one.session, self.config), one.session.name)
+        except (ValueError, ArithmeticError) as error:  # matplotlib's, on values or texts it cannot place
+            self._failed(f"the picture of {name}", error)
+            return
+        page.write_atomic(self.base, page.image_file(self.base, name), picture)
 
-    def _failed(self, what: str, error: OSError) -> None:
+    def _failed(self, what: str, error: Exception) -> None:
         self.failures += 1
         now = time.monotonic()
         if now - self._complained > _COMPLAIN_EVERY_S or not self._complained:

@@ -143,7 +143,8 @@ class Session:
         """The file was cut short or replaced: what it holds now is the truth, unless it goes on where the old one ended."""
         self.restarted_files += 1
         last = source.last_seq.get(str(found[0].get("_p", ""))) if replaced and found else None
-        if last is not None and int(found[0].get("_q", -1)) > last:
+        next_seq = found[0].get("_q") if found else None
+        if last is not None and isinstance(next_seq, int) and next_seq > last:
             return
         source.records = 0
         source.last_seq.clear()
@@ -176,7 +177,7 @@ class Session:
     def _lifecycle(self, record: Record) -> None:
         try:
             self.life.update(record)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             self._sources[LIFECYCLE].tail.broken += 1
 
     def _data(self, category: str, found: list[Record], seen_before: int) -> None:

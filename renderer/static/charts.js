@@ -49,7 +49,8 @@ const Charts = (() => {
       return [a - pad, b + pad];
     }
     const pad = (high - low) * 0.08 || Math.abs(high) * 0.1 || 0.5;
-    return [low - pad, high + pad];
+    const within = (v) => Math.max(-1e300, Math.min(1e300, v));
+    return [within(low - pad), within(high + pad)];
   }
 
   // panel: data; rows: those open; hidden(id): switched off; log(row); view: x range or null; size: pixels

@@ -192,7 +192,7 @@ def test_hostile_text_stays_text(opened: Page) -> None:
     run = Run(opened.base, "s", at=time.time() - 1)
     run.write("lifecycle", 0, event="start", host=HOSTILE, argv0=HOSTILE)
     for step in range(5):
-        run.write("training", step, **{"loss": 1.0, HOSTILE: 2.0, "note": HOSTILE})
+        run.write("training", step, **{"loss": 1e308 * (-1) ** step, HOSTILE: 2.0, "note": HOSTILE})
         run.write("gradients", step, component=HOSTILE, grad_norm=2.0)
     run.alert(HOSTILE, "ERROR", 2, HOSTILE, source="gradients", metric="grad_norm")
     opened.renderer.step(time.time())
