@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from collector.ingest import Ingest, Written
+from collector.ingest import Ingest
 from collector.ledger import Kind
+from collector.plan import Written
 from contract import names
 from contract.blocks import Block, Orphan, find_orphans
 from contract.wire import MAX_BATCH_RECORDS, Batch, FrameRefused
@@ -44,9 +45,9 @@ class Adopter:
         self._look_at = 0.0
         self.clear = False
 
-    def busy(self) -> bool:
-        """Whether an orphan is being adopted right now."""
-        return self._orphan is not None
+    def busy(self, now: float) -> bool:
+        """Whether there is more to store right now."""
+        return self._orphan is not None and now >= self._retry_at
 
     def step(self, now: float) -> list[Written]:
         """Do a bounded piece of work; returns what was stored. Never raises on what an orphan contains."""

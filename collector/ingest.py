@@ -7,48 +7,25 @@ had never arrived, and its producer sends it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import msgpack
 import orjson
 
 from collector.counts import Counts
 from collector.encode import Encoded, encode, unpack
 from collector.ledger import Kind, decide
-from collector.people import People
+from collector.people import MAX_TOLD, People
+from collector.plan import Planned, Written, is_adoption
 from collector.quarantine import Quarantine
 from collector.sessions import Session, Sessions, Stream
 from collector.store import DataFile, Store
 from contract import names, wire
 from contract.wire import Batch, FrameRefused
 
-#: A collector's own lifecycle records are few; they are numbered from zero by each process under an id of its own.
 _NOTE_REASON: Final = "never arrived: the producer no longer had them"
-
-
-@dataclass(slots=True, eq=False)
-class Planned:
-    """A batch that is accepted and waits for this round's write."""
-
-    stream: Stream
-    data: bytes
-    count: int
-    after: int
-    lost: int
-    spent: bool
-    records: Sequence[Any] | None
-    alerts: list[str] | None
-
-
-class Written(NamedTuple):
-    """What was appended to one file by one batch: committed bytes `begin` to `begin + len(lines)`."""
-
-    stream: Stream
-    begin: int
-    lines: bytes
 
 
 class Ingest:
@@ -137,7 +114,7 @@ class Ingest:
         return Kind.GAP
 
     def _stream(self, batch: Batch, payload: bytes) -> Stream:
-        foreign = batch.category == names.LIFECYCLE and _is_adoption(payload)
+        foreign = batch.category == names.LIFECYCLE and is_adoption(payload)
         return self.sessions.stream(batch.session, batch.category, batch.producer, foreign)
 
     def _plan(self, stream: Stream, batch: Batch, payload: bytes, skip: int, lost: int) -> None:
@@ -197,7 +174,7 @@ class Ingest:
         return replace(encoded, data=b"".join(kept), count=len(kept)), ids
 
     def _skipped(self, stream: Stream, lost: int) -> None:
-        self.counts.skipped += lost
+        self.counts.skipped = min(self.counts.skipped + lost, MAX_TOLD)
         self._skips.append((stream, stream.next, lost))
         self.counts.note(
             f"{lost} records of {stream.producer} ({stream.category}, session {stream.session.name}) {_NOTE_REASON}",
@@ -248,7 +225,7 @@ class Ingest:
         if item.spent:
             session.must_save = True
         if item.records is not None and stream.producer != self.own_id:
-            note.dropped += self.people.learn(stream.producer, session.name, item.records)
+            note.dropped = min(note.dropped + self.people.learn(stream.producer, session.name, item.records), MAX_TOLD)
         self.sessions.touch(session)
 
     def _cut_short(self, item: Planned, left: int, at: int, written: list[Written]) -> None:
@@ -306,7 +283,8 @@ class Ingest:
         skips, self._skips = self._skips, []
         for stream, first, lost in skips:
             event = {"event": "skipped", "producer": stream.producer, "category": stream.category, "first": first}
-            stream.session.note.skipped += lost
+            note = stream.session.note
+            note.skipped = min(note.skipped + lost, MAX_TOLD)
             written += self._tell(
                 stream.session.name, stream.producer, {**event, "count": lost, "reason": _NOTE_REASON}
             )
@@ -325,16 +303,3 @@ class Ingest:
         """Checkpoint, sync and close; waits for the disk at most `seconds`."""
         self.sessions.close()
         self.store.close(seconds)
-
-
-def _is_adoption(payload: bytes) -> bool:
-    """Whether a lifecycle payload begins with an `adopted` record, which speaks of another producer's session."""
-    if b"adopted" not in payload[:200]:
-        return False
-    unpacker = msgpack.Unpacker(strict_map_key=False)
-    unpacker.feed(payload)
-    try:
-        record = unpacker.unpack()
-        return bool(record[2]["event"] == "adopted")
-    except Exception:  # whatever it is, it is judged later
-        return False

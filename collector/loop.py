@@ -161,9 +161,10 @@ class Loop:
                 return
 
     def _wait_ms(self) -> int:
-        if self._adopter.busy():
-            return 1
-        due = self._acks.due_in(time.monotonic(), self._near)
+        now = time.monotonic()
+        if self._adopter.busy(now):
+            return 0
+        due = self._acks.due_in(now, self._near)
         return int(1000 * (_IDLE_POLL_S if due is None else min(due, _IDLE_POLL_S))) + (due is not None)
 
     def _receive(self) -> bool:

@@ -13,6 +13,8 @@ from contract import names
 SILENT_S: Final = 15.0
 #: A client that starts a collector needs a moment to connect, more on a busy machine.
 GRACE_S: Final = 20.0
+#: A producer may tell any number; sums of them must still fit into JSON's 64 bits.
+MAX_TOLD: Final = 1 << 53
 _REMEMBERED: Final = 5_000
 _SHOWN: Final = 500
 
@@ -54,12 +56,14 @@ class People:
             event = metrics.get("event")
             person = self._known.get(producer)
             if event == "gap" and type(metrics.get("dropped")) is int:
-                dropped += metrics["dropped"]
+                dropped = min(dropped + max(0, metrics["dropped"]), MAX_TOLD)
             elif person is not None and event in ("start", "heartbeat"):
                 person.ended = False
                 if event == "heartbeat":
                     person.session = session
-                    person.beat = {k: v for k, v in list(metrics.items())[:32] if type(v) in (int, float)}
+                    person.beat = {
+                        k: v for k, v in list(metrics.items())[:32] if type(k) is str and type(v) in (int, float)
+                    }
             elif person is not None and event == "end":
                 person.ended = True
         return dropped
@@ -97,11 +101,11 @@ class People:
         rows: dict[str, dict[str, Any]] = {}
         for producer, person in reversed(self._known.items()):
             rows[producer] = {
+                **person.beat,
                 "session": person.session,
                 "root": names.root_of(producer),
                 "heard_s_ago": round(now - person.last, 3),
                 "ended": person.ended,
-                **person.beat,
             }
             if len(rows) == _SHOWN:
                 break

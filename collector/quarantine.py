@@ -29,7 +29,11 @@ class Quarantine:
 
     def add(self, reason: str, **fields: Any) -> None:
         """Keep one entry. Never raises: a full disk must not stop what can still be stored elsewhere."""
-        line = orjson.dumps({"timestamp": time.time(), "reason": reason, **fields}) + b"\n"
+        entry = {"timestamp": time.time(), "reason": reason, **fields}
+        safe = {
+            k: v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) else v for k, v in entry.items()
+        }
+        line = orjson.dumps(safe) + b"\n"
         try:
             if self._bytes < 0:
                 self._bytes = self._path.stat().st_size if self._path.exists() else 0

@@ -18,6 +18,7 @@ import orjson
 
 from collector import recovery
 from collector.counts import Counts
+from collector.people import MAX_TOLD
 from collector.recovery import Checkpoint
 from collector.store import DataFile, Store
 from contract import names, places
@@ -226,8 +227,8 @@ class Sessions:
         for producer, seq in found.next.items():
             by_producer[producer] = max(seq, by_producer.get(producer, 0))
         note.stored[category] = note.stored.get(category, 0) + found.lines
-        note.dropped += seen.dropped
-        note.skipped += seen.skipped
+        note.dropped = min(note.dropped + seen.dropped, MAX_TOLD)
+        note.skipped = min(note.skipped + seen.skipped, MAX_TOLD)
         file = session.files[category] = self._store.file(file_name)
         if found.inode and not file.inode:
             file.size, file.inode = found.end, found.inode
@@ -287,9 +288,9 @@ class Sessions:
 
 
 def _see_gap(note: Checkpoint, line: bytes) -> None:
-    with suppress(orjson.JSONDecodeError, TypeError, ValueError, AttributeError):
+    with suppress(orjson.JSONDecodeError, TypeError, ValueError, OverflowError, AttributeError):
         record = orjson.loads(line)
         if record.get("event") == "gap":
-            note.dropped += int(record.get("dropped") or 0)
+            note.dropped = min(note.dropped + max(0, int(record.get("dropped") or 0)), MAX_TOLD)
         elif record.get("event") == "skipped":
-            note.skipped += int(record.get("count") or 0)
+            note.skipped = min(note.skipped + max(0, int(record.get("count") or 0)), MAX_TOLD)

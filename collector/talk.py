@@ -7,7 +7,8 @@ from typing import Final
 import msgpack
 import zmq
 
-from collector.ingest import Ingest, Written
+from collector.ingest import Ingest
+from collector.plan import Written
 from contract import wire
 
 #: Acks at least this far apart (seconds): one reaches every producer, so they are gathered.
