@@ -64,6 +64,8 @@ def account_of(base: Path, session: str, now: float, orphaned: int = 0) -> Accou
         account.logged = sum(int(words.get("logged") or 0) for words in said)
         for name in _FIGURES[1:]:
             setattr(account, name, sum(int(words.get(name) or 0) for words in said))
+    if orphaned and account.state == lifecycle.FINISHED and not said:
+        account.state = lifecycle.CRASHED  # nothing of it is on disk yet, not even its beginning
     account.dropped = max(account.dropped, sum(account.reasons.values()))
     if not running:
         # The last words of a producer were written before its last records went out: the files say what became of them.

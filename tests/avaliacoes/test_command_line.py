@@ -172,3 +172,21 @@ def test_up_runs_the_three_and_ends_them(
     assert process.wait(10) == 128 + number
     assert time.monotonic() - begin < 5.5
     assert not any(service.is_running(place, kind) for kind in kinds)
+
+
+def test_status_of_a_killed_trainer(place: Path) -> None:
+    """Records of a trainer killed without any collector are shown as orphaned, not as lost, until one stores them."""
+    code = (
+        "import os, signal\n"
+        "from avaliacoes.real_time_logger import RealTimeLogger\n"
+        f"logger = RealTimeLogger({str(place)!r}, autostart=False)\n"
+        "for step in range(500): logger.log_training_step(step, loss=1.0)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == -signal.SIGKILL
+    (row,) = json.loads(_run("status", "--json", "--base-path", str(place)).stdout)["sessions"]
+    assert (row["state"], row["orphaned"], row["stored"], row["lost"]) == ("crashed", 500, 0, 0)
+    with create_real_time_logger(place, prefix="next") as logger:
+        logger.log_training_step(0, loss=1.0)
+    rows = json.loads(_run("status", "--json", "--base-path", str(place)).stdout)["sessions"]
+    assert {(row["orphaned"], row["stored"]) for row in rows} == {(0, 500), (0, 1)}
