@@ -41,8 +41,8 @@ class Adoption:
             self._sent.popleft()
         if self._sent and now - self._sent_at > _RESEND_S:
             self._sent_at = now
-            for block in self._sent:
-                self._send(link, block)
+            for sent in self._sent:
+                self._send(link, sent)
         while len(self._sent) < _WINDOW:
             block = next(self._blocks, None)
             if block is None:

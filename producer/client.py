@@ -129,6 +129,7 @@ class Producer:
             self._loss,
             self.nap,
             self._heap_returned,
+            lambda: self._heap_blocks,
             Adoption(self.base_path) if self._endpoint is not None else None,
         )
         self._sender.start()

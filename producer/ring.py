@@ -19,6 +19,8 @@ from contract.places import PlaceRefused, make_ring_dir, ring_dirs
 
 _LOG = logging.getLogger("avaliacoes")
 
+#: A producer makes its file in milliseconds; one that is not finished after this long (seconds) never will be.
+_UNFINISHED_S = 60.0
 #: Word of a block's head that holds its state, first sequence, category.
 _STATE, _FIRST, _TAG = 0, 1, 2
 
@@ -58,7 +60,7 @@ class Ring:
         reasons = []
         for folder in ring_dirs(base):
             try:
-                make_ring_dir(folder)
+                _sweep(make_ring_dir(folder))
                 path = folder / f".{producer}.new"
                 fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             except (OSError, PlaceRefused) as error:
@@ -113,6 +115,15 @@ class Ring:
         self.heads[head + _TAG] = tag
         return index
 
+    def put(self, tag: int, first_seq: int, count: int, payload: memoryview) -> int | None:
+        """Index of a block that now holds `count` packed records; None if there is none free."""
+        index = self.take(tag, first_seq)
+        if index is not None:
+            start = self.start_of(index)
+            self.view[start : start + len(payload)] = payload
+            self.heads[index * blocks.HEAD_WORDS + _STATE] = count << 32 | len(payload)
+        return index
+
     def give(self, index: int) -> None:
         """Take a block back; its content is forgotten."""
         self.heads[index * blocks.HEAD_WORDS + _TAG] = 0
@@ -137,6 +148,14 @@ class Ring:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
         self.leave()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what producers killed in the middle of their start left here: megabytes that nobody would look at."""
+    for path in folder.glob(".*.new"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _UNFINISHED_S:
+                path.unlink()
 
 
 def _allocate(fd: int, size: int) -> None:

@@ -48,6 +48,8 @@ class Sender(threading.Thread):
         heartbeat: called every `HEARTBEAT_S` while the collector is there.
         adoption: sends what dead producers left, where the collector is on another machine.
         on_loss: called with (category, records, reason) when records had to be given up.
+        heap_returned: called when a block in the heap is no longer needed.
+        heap_in_use: how many there are.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Sender(threading.Thread):
         on_loss: Callable[[str, int, str], None],
         nap: Nap,
         heap_returned: Callable[[], None],
+        heap_in_use: Callable[[], int],
         adoption: Adoption | None = None,
     ) -> None:
         super().__init__(name=f"avaliacoes-{producer_id}", daemon=True)
@@ -83,6 +86,7 @@ class Sender(threading.Thread):
         self._resend_after: dict[str, float] = {}
         self._nap = nap
         self._heap_returned = heap_returned
+        self._heap_in_use = heap_in_use
         self._adoption = adoption
         self._stopping = threading.Event()
         self._flushing = threading.Event()
@@ -152,6 +156,8 @@ class Sender(threading.Thread):
         if self._adoption is not None and self._link.up and not self._flushing.is_set():
             self._adoption.round(self._link, now)
         self._relieve(now)
+        if self._heap_in_use():
+            self._bring_home()
         if sent:
             self._busy_at = now
         self._pause(now, sent)
@@ -347,6 +353,21 @@ class Sender(threading.Thread):
                 chunk.view = chunk.block = None
             for lost_stream, lost in self._spool.give_up_oldest():
                 self._lose(lost_stream, lost, "the spool reached its limit")
+
+    def _bring_home(self) -> None:
+        """Move blocks from the heap, which dies with the process, into the ring as far as it has room again."""
+        for stream in tuple(self._streams):
+            chunk = stream.head
+            while chunk is not None:
+                if chunk.view is not None and chunk.block is None:
+                    if self._ring.used > self._ring.n_blocks * _SPOOL_FROM:
+                        return  # the log call needs what is left; the oldest go to the spool next
+                    if not chunk.closed:
+                        stream.rotate()
+                    if not chunk.closed or not stream.move_to_ring(chunk):
+                        break
+                    self._heap_returned()
+                chunk = chunk.next
 
     def _lose(self, stream: Stream, chunk: Chunk, reason: str) -> None:
         """Give up a chunk, the oldest of its stream: the next batch's `floor` tells the collector to go on."""

@@ -131,6 +131,18 @@ class Stream:
             bytes(chunk.payload(0, chunk.size)),
         )
 
+    def move_to_ring(self, chunk: Chunk) -> bool:
+        """Give a closed chunk of the heap a block of the ring; False when none is free."""
+        if chunk.view is None:
+            return False
+        ring = self.owner.ring
+        index = ring.put(self.tag, chunk.first_seq, chunk.count, chunk.view[: chunk.size])
+        if index is None:
+            return False
+        start = ring.start_of(index)
+        chunk.view, chunk.block = ring.view[start : start + BLOCK_BYTES], index
+        return True
+
 
 def _recording(stream: Stream) -> _Calls:
     owner = stream.owner
