@@ -83,7 +83,7 @@ def _numbers(model: Session, config: dict[str, Any], shown: list[dict[str, Any]]
         "reason": model.reason(now),
         "started": stamp(started),
         "ended": None if model.is_active(now) else stamp(end),
-        "duration_s": round(end - started, 3) if started else None,
+        "duration_s": number(round(end - started, 3)) if started else None,
         "last_step": model.last_step,
         "records": dict(sorted(model.records.items())),
         "records_per_second": round(model.rate(now), 3),
