@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from typing import Final
+from typing import Any, Final
 
 from avaliacoes.commands import common
 from contract import places, service
@@ -22,7 +22,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from honcho.manager import Manager
     from honcho.printer import Printer
 
     base = places.prepare_base(places.base_path(arguments.base_path))
@@ -32,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise service.AlreadyRunning(
                 f"a {kind} already runs on {base} (process {info['pid']}); stop it first, or give another --base-path"
             )
-    manager = Manager(Printer(sys.stderr))
+    manager = _manager()(Printer(sys.stderr))
     for kind in SERVICES:
         argv, environment = service.command(kind, "--base-path", str(base))
         environment["PYTHONUNBUFFERED"] = "1"
@@ -42,3 +41,25 @@ def run(arguments: argparse.Namespace) -> int:
     manager.loop()
     code = manager.returncode
     return code if code is not None else service.EXIT_OK
+
+
+def _manager() -> Any:
+    from honcho.manager import Manager
+
+    class Services(Manager):  # type: ignore[misc, unused-ignore]
+        """honcho's manager fails on a signal that comes before all processes have told their ids; this one waits for them."""
+
+        _asked = False
+
+        def terminate(self) -> None:
+            if self._all_started():
+                super().terminate()
+            else:
+                self._asked = True
+
+        def _system_print(self, data: str) -> None:
+            super()._system_print(data)
+            if self._asked and self._all_started():
+                super().terminate()
+
+    return Services

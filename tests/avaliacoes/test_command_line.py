@@ -190,3 +190,19 @@ def test_status_of_a_killed_trainer(place: Path) -> None:
         logger.log_training_step(0, loss=1.0)
     rows = json.loads(_run("status", "--json", "--base-path", str(place)).stdout)["sessions"]
     assert {(row["orphaned"], row["stored"]) for row in rows} == {(0, 500), (0, 1)}
+
+
+def test_up_ends_when_asked_while_it_starts(
+    place: Path, spawn: Callable[..., subprocess.Popen[bytes]], until: Until
+) -> None:
+    """A signal that comes while the services are being started ends them all the same, without a traceback."""
+    process = spawn("-m", "avaliacoes", "up", "--base-path", str(place), stderr=subprocess.PIPE, start_new_session=True)
+    assert process.stderr is not None
+    while b"data folder" not in process.stderr.readline():
+        pass
+    time.sleep(0.02)  # not a wait for anything: the moment to strike
+    process.send_signal(signal.SIGTERM)
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(10) in (128 + signal.SIGTERM, -signal.SIGTERM) and b"Traceback" not in said
+    assert until(lambda: not any(service.is_running(place, kind) for kind in ("collector", "analyzer", "renderer")), 6)

@@ -123,6 +123,7 @@ def test_block_runs_unchanged(
         pytest.importorskip("stable_baselines3")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AVALIACOES_DIR", str(place))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     (tmp_path / "logs_csv_antigos").mkdir()
     opened = _open_names(code)
     given = [f"{key} = {value}" for key, value in OBJECTS.items() if key in opened]
