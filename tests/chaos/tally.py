@@ -1,0 +1,78 @@
+"""The independent counter: a file of 64-bit words that outlives the process that counts in it.
+
+    word 0             allowance: calls each slot may have begun so far (the test raises it)
+    word 1             epoch: raised by the test when a phase begins (a freeze, say)
+    from word 64 on    per slot and category: calls begun, calls returned
+
+A slot has one writer, a thread of one process. A shared mapping is the kernel's memory, so what was counted before a
+SIGKILL or a segmentation fault is there to be read. It knows nothing of the system under test.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+
+CATEGORIES = ("training", "gradients", "convergence", "rewards", "performance")
+SLOTS = 2_048
+_HEAD = 64
+_WORDS = _HEAD + SLOTS * len(CATEGORIES) * 2
+NO_LIMIT = 1 << 60
+
+
+class Tally:
+    """Opens the counter file, made when it is not there."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fresh = os.fstat(fd).st_size == 0
+            if fresh:
+                os.posix_fallocate(fd, 0, _WORDS * 8)
+            self._map = mmap.mmap(fd, _WORDS * 8)
+        finally:
+            os.close(fd)
+        self.words = memoryview(self._map).cast("Q")
+        if fresh:
+            self.words[0] = NO_LIMIT
+
+    @property
+    def allowance(self) -> int:
+        return self.words[0]
+
+    @allowance.setter
+    def allowance(self, calls: int) -> None:
+        self.words[0] = calls
+
+    @property
+    def epoch(self) -> int:
+        return self.words[1]
+
+    @epoch.setter
+    def epoch(self, number: int) -> None:
+        self.words[1] = number
+
+    @staticmethod
+    def index(slot: int, category: str) -> int:
+        """Where the calls begun are counted; the calls returned are one word further."""
+        return _HEAD + (slot * len(CATEGORIES) + CATEGORIES.index(category)) * 2
+
+    def begun(self, slot: int, category: str) -> int:
+        return self.words[self.index(slot, category)]
+
+    def returned(self, slot: int, category: str) -> int:
+        return self.words[self.index(slot, category) + 1]
+
+    def used(self) -> list[tuple[int, str]]:
+        """Every (slot, category) in which a call was begun."""
+        return [(slot, c) for slot in range(SLOTS) for c in CATEGORIES if self.begun(slot, c)]
+
+    def total(self) -> int:
+        """Calls returned, all slots together."""
+        return sum(self.returned(slot, category) for slot, category in self.used())
+
+    def total_of(self, slot: int) -> int:
+        """Calls returned in one slot."""
+        return sum(self.returned(slot, category) for category in CATEGORIES)
