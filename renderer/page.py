@@ -132,7 +132,7 @@ def page(session: str, kit: Kit, refresh: float, data: dict[str, Any] | None = N
         "page": json_for_script(facts).decode(),
         "script": script,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _static("page.html")).encode()
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _static("page.tmpl")).encode()
 
 
 def is_final(path: Path) -> bool:
