@@ -114,7 +114,7 @@ def _open_names(code: str) -> list[str]:
         for name, code in BLOCKS
     ],
 )
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_block_runs_unchanged(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str
 ) -> None:
@@ -134,11 +134,11 @@ def test_block_runs_unchanged(
     )
     script = tmp_path / "block.py"
     script.write_text(IMPORTS + "\n".join(given) + "\n" + code + end, encoding="utf-8")
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=880, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
-    if "log_training_step(" in code and "logger = RealTimeLogger" not in code:
-        assert any(place.glob("training_*.jsonl"))
+    if "log_training_step(" in code:
+        assert any(any(folder.glob("training_*.jsonl")) for folder in (place, tmp_path / "outra_pasta"))
     if "exemplo_treinamento" in code:
         (session,) = re.findall(r"dashboard_(\w+)\.html", done.stdout)
         assert (place / f"dashboard_{session}.html").is_file() and list(place.glob("report_*.html"))
