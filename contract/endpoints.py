@@ -8,7 +8,8 @@ from typing import Final
 
 _TCP = re.compile(r"tcp://(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9_.*-]+):(\d{1,5}|\*)\Z")
 KEYS_HELP: Final = (
-    "Sockets wider than this machine need keys on both ends: make them with `avaliacoes keys`, "
+    "Sockets wider than this machine need keys on both ends: on the collector's machine run `avaliacoes keys init`, and "
+    "`avaliacoes keys add NAME` for each trainer's machine, whose client folder AVALIACOES_KEYS then names; "
     "or use ipc:// or tcp://127.0.0.1 (for another machine, an ssh tunnel works too)"
 )
 
@@ -46,14 +47,17 @@ def is_private(endpoint: str) -> bool:
         return False
 
 
-def check_client_endpoint(endpoint: str) -> str:
-    """`endpoint` if a client may connect to it without keys.
+def check_client_endpoint(endpoint: str, keys: bool = False) -> str:
+    """`endpoint` if a client may connect to it.
+
+    Args:
+        keys: whether the client has keys; without them only what stays on this machine is allowed.
 
     Raises:
         EndpointRefused: malformed, or wider than this machine without keys.
     """
     if not isinstance(endpoint, str) or "*" in endpoint:
         raise EndpointRefused(f"endpoint {endpoint!r:.100} refused: expected tcp://host:port or ipc:///path")
-    if not is_private(endpoint):
+    if not is_private(endpoint) and not keys:
         raise EndpointRefused(f"endpoint {endpoint} refused: it leaves this machine. {KEYS_HELP}")
     return endpoint
