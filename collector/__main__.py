@@ -14,6 +14,7 @@ from collector import settings as collector_settings
 from collector.loop import KIND, LockLost, run
 from collector.settings import DURABILITIES, ENV_BIND, ENV_DURABILITY, ENV_FEED, Settings, SettingsRefused
 from contract import places, service
+from contract.keys import ENV_KEYS
 
 _WANTED_FILES = 16_384
 
@@ -58,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="started on demand by a trainer: gives way to a collector that a person starts",
     )
+    made.add_argument(
+        "--keys",
+        metavar="DIR",
+        help=f"folder of keys that every client must have (env {ENV_KEYS}; default: .avaliacoes/keys in the data "
+        "folder, if `avaliacoes keys` made it)",
+    )
     made.add_argument("--json", action="store_true", help="print the ready line as JSON")
     made.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return made
@@ -69,7 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(given)
     try:
         settings = collector_settings.make(
-            options.base_path, options.bind, options.feed, options.durability, options.idle_exit, options.auto
+            options.base_path,
+            options.bind,
+            options.feed,
+            options.durability,
+            options.idle_exit,
+            options.auto,
+            keys_folder=options.keys,
         )
     except SettingsRefused as error:
         return _fail(error, service.EXIT_USAGE)

@@ -244,5 +244,11 @@ def cut(connections: Iterable[int]) -> None:
     """
     for fd in connections:
         with suppress(OSError):
-            with plain_sockets.socket(fileno=os.dup(fd)) as connection:
+            copy = os.dup(fd)
+            try:
+                connection = plain_sockets.socket(fileno=copy)
+            except OSError:  # already closed, and the number belongs to something else now
+                os.close(copy)
+                continue
+            with connection:
                 connection.shutdown(plain_sockets.SHUT_RDWR)

@@ -71,9 +71,13 @@ class Ingest:
             batch, payload = wire.unpack_batch(parts)
             return self.take_batch(batch, payload)
         except FrameRefused as error:
-            self.counts.rejected[error.reason] += 1
-            self.counts.note(f"message refused ({error.reason}): {error}", f"refused {error.reason}")
+            self.refuse(error.reason, str(error))
             return None
+
+    def refuse(self, reason: str, text: str) -> None:
+        """Count and announce a message that is not taken."""
+        self.counts.rejected[reason] += 1
+        self.counts.note(f"message refused ({reason}): {text}", f"refused {reason}")
 
     def take_batch(self, batch: Batch, payload: bytes) -> Kind:
         """Plan one batch.

@@ -26,6 +26,7 @@ from collector.sockets import Sockets, open_sockets
 from collector.status import Status
 from collector.talk import Acks, Feed
 from contract import places, service
+from contract.keys import ANNOUNCED
 
 KIND: Final = "collector"
 #: A round ends after this much, so that acks and stop never wait long for a flood.
@@ -114,6 +115,9 @@ class Loop:
         self._feed = Feed(sockets.feed)
         self._adopter = Adopter(settings.base, self.ingest)
         self._endpoints = {"ingest": sockets.ingest_endpoint, "feed": sockets.feed_endpoint}
+        if sockets.guard is not None:
+            self._endpoints |= {ANNOUNCED: sockets.guard.public, "keys": str(sockets.guard.folder)}
+        self._next_message = sockets.receiver(self.ingest.refuse)
         self._status = Status(settings, self.ingest, self._endpoints)
         self._announced = False
         self._offsets_due = Every(OFFSETS_S)
@@ -140,7 +144,7 @@ class Loop:
         """Until asked to stop, or nobody is left."""
         sockets = self._sockets
         poller = zmq.Poller()
-        for source in (sockets.ingest, sockets.feed, sockets.monitor, self._stop.reader):
+        for source in (sockets.ingest, sockets.feed, *sockets.events, self._stop.reader):
             poller.register(source, zmq.POLLIN)
         more = False
         while not self._stop.is_set():
@@ -150,8 +154,8 @@ class Loop:
             self._publish(now)
             if sockets.feed in events and self._feed.drain():
                 self._feed.offsets(self.ingest.store.recent(now, OFFSETS_RECENT_S))
-            if sockets.monitor in events:
-                sockets.watch()
+            if any(source in events for source in sockets.events):
+                sockets.watch(now)
             written = self._adopter.step(now)
             if written:
                 self._feed.publish(written)
@@ -169,13 +173,15 @@ class Loop:
 
     def _receive(self) -> bool:
         """Plan what is queued, up to a round's bound; True when there may be more."""
-        receive, take = self._sockets.ingest.recv_multipart, self.ingest.take
+        receive, take = self._next_message, self.ingest.take
         size = 0
         for _ in range(ROUND_MESSAGES):
             try:
-                parts = receive(zmq.NOBLOCK)
+                parts = receive()
             except zmq.Again:
                 return False
+            if not parts:
+                continue
             take(parts)
             size += len(parts[-1])
             if size > ROUND_BYTES:
@@ -204,8 +210,9 @@ class Loop:
             self.ingest.store.sync()
         if not self._announced:
             self._announce()
+        self._sockets.look_for_keys(now)
         self._check_lock()
-        self._status.write(now, len(self._sockets.connected), self._sockets.refused)
+        self._status.write(now, len(self._sockets.connected), self._sockets.refused, self._sockets.keys_state())
 
     def _check_lock(self) -> None:
         path = service.lock_file(self.settings.base, KIND)
@@ -245,4 +252,4 @@ class Loop:
         self._feed.publish(written)
         self._adopter.close()
         self.ingest.close(SYNC_S)
-        self._status.write(time.monotonic(), 0, self._sockets.refused, final=True)
+        self._status.write(time.monotonic(), 0, self._sockets.refused, self._sockets.keys_state(), final=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from contract import endpoints, places
+from contract import endpoints, keys, places
 
 ENV_BIND: Final = "AVALIACOES_BIND"
 ENV_FEED: Final = "AVALIACOES_FEED"
@@ -37,6 +37,7 @@ class Settings:
         durability: one of `DURABILITIES`; "written" because a training should not wait for a disk.
         idle_exit: leave this many seconds after the last producer has gone; None to stay for ever.
         auto: started on demand by a client, gives way to one that a person starts.
+        keys: folder of the keys that both sockets ask for; None where the folder's privacy is the protection.
     """
 
     base: Path
@@ -45,6 +46,7 @@ class Settings:
     durability: str = "written"
     idle_exit: float | None = None
     auto: bool = False
+    keys: Path | None = None
 
     def __post_init__(self) -> None:
         if self.durability not in DURABILITIES:
@@ -55,12 +57,12 @@ class Settings:
         if self.idle_exit is not None and not 0 <= self.idle_exit < 1e9:
             raise SettingsRefused(f"idle exit of {self.idle_exit!r} refused: expected seconds, 0 or more")
         for name, endpoint in (("bind", self.bind), ("feed", self.feed)):
-            check_endpoint(name, endpoint)
+            check_endpoint(name, endpoint, self.keys is not None)
         if self.bind == self.feed and not self.bind.endswith(":*"):
             raise SettingsRefused(f"bind and feed are both {self.bind}: they need an endpoint each")
 
 
-def check_endpoint(name: str, endpoint: str) -> None:
+def check_endpoint(name: str, endpoint: str, with_keys: bool = False) -> None:
     """Refuse what cannot be bound, or would open the data to a network without keys.
 
     Raises:
@@ -78,7 +80,7 @@ def check_endpoint(name: str, endpoint: str) -> None:
         private = endpoints.is_private(endpoint)
     except endpoints.EndpointRefused as error:
         raise SettingsRefused(f"{name}: {error}") from error
-    if not private:
+    if not private and not with_keys:
         raise SettingsRefused(f"{name} endpoint {endpoint} refused: other machines can reach it. {endpoints.KEYS_HELP}")
 
 
@@ -98,6 +100,7 @@ def make(
     idle_exit: float | None = None,
     auto: bool = False,
     environment: Mapping[str, str] = os.environ,
+    keys_folder: str | os.PathLike[str] | None = None,
 ) -> Settings:
     """Settings from arguments, then from the environment, then from the defaults.
 
@@ -108,8 +111,9 @@ def make(
     base = places.base_path(base_path)
     given_bind = bind or environment.get(ENV_BIND) or None
     given_feed = feed or environment.get(ENV_FEED) or None
+    with_keys = _keys_folder(base, keys_folder, environment)
     if given_bind is not None:
-        check_endpoint("bind", given_bind)
+        check_endpoint("bind", given_bind, with_keys is not None)
     return Settings(
         base=base,
         bind=given_bind or places.ipc_endpoint(base, "ingest"),
@@ -117,4 +121,19 @@ def make(
         durability=durability or environment.get(ENV_DURABILITY) or "written",
         idle_exit=AUTO_IDLE_EXIT_S if auto and idle_exit is None else idle_exit,
         auto=auto,
+        keys=with_keys,
     )
+
+
+def _keys_folder(base: Path, given: str | os.PathLike[str] | None, environment: Mapping[str, str]) -> Path | None:
+    """The folder whose keys are asked for: the argument, else the environment, else the data folder's own if there is one.
+
+    A trainer's environment names a client folder there; a collector that is started from it has no use for that.
+    """
+    if given is not None:
+        return Path(given).expanduser().absolute()
+    named = keys.given_folder(environment)
+    if named is not None and not keys.is_client_folder(named):
+        return named
+    own = keys.folder_of(base)
+    return own if own.exists() else None

@@ -9,15 +9,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
 import zmq
 
+from collector.guard import Guard, cut
 from collector.settings import Settings
 from contract import wire
 from contract.endpoints import split_tcp
+from contract.keys import FEED_DOMAIN, INGEST_DOMAIN, KeysRefused
 from contract.service import CannotStart
 
 #: Messages that may wait in one producer's pipe; with the producer's window of 64 this never fills up.
@@ -29,41 +35,81 @@ ACK_HWM = 100
 CLOSE_LINGER_MS = 300
 
 
+#: What a failed handshake means, by libzmq's event value.
+_FAILURES: Final = {0x11000001: "wrong key of the collector", 0x11000002: "no key"}
+_WATCHED: Final = (
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
+
+
 @dataclass(slots=True)
 class Sockets:
-    """The bound sockets and a count of the producers connected; `close` gives all of it back."""
+    """The bound sockets and who is connected to them; `close` gives all of it back.
+
+    Attributes:
+        connected, followers: descriptors of the connections to ingest and feed.
+        refused: handshakes with ingest that failed, for whatever reason.
+        failed: handshakes that failed before a key could be looked at, by domain and reason.
+        guard: asks for keys; None where there are none.
+    """
 
     context: zmq.Context[zmq.Socket[bytes]]
     ingest: zmq.Socket[bytes]
     feed: zmq.Socket[bytes]
     monitor: zmq.Socket[bytes]
-    ingest_endpoint: str
-    feed_endpoint: str
+    feed_monitor: zmq.Socket[bytes]
+    guard: Guard | None = None
+    ingest_endpoint: str = ""
+    feed_endpoint: str = ""
     connected: set[int] = field(default_factory=set)
+    followers: set[int] = field(default_factory=set)
     refused: int = 0
+    failed: dict[str, Counter[str]] = field(
+        default_factory=lambda: {INGEST_DOMAIN: Counter[str](), FEED_DOMAIN: Counter[str]()}
+    )
 
-    def watch(self) -> None:
-        """Take what the monitor tells about connections."""
-        while True:
-            try:
-                head, _ = self.monitor.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            event, value = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:6], "little", signed=True)
-            if event == zmq.EVENT_ACCEPTED:
-                self.connected.add(value)
-            elif event == zmq.EVENT_DISCONNECTED:
-                self.connected.discard(value)
-            else:
-                self.refused += 1
+    @property
+    def events(self) -> list[zmq.Socket[bytes]]:
+        """What tells of connections that come and go: `watch` when one of them is readable."""
+        sources = [self.monitor, self.feed_monitor]
+        return sources if self.guard is None else [*sources, self.guard.handler]
+
+    def receiver(self, refuse: Callable[[str, str], None]) -> Callable[[], list[bytes]]:
+        """What gives the next message, [] for one refused for its key; raises `zmq.Again` when there is none."""
+        if self.guard is None:
+            return partial(self.ingest.recv_multipart, zmq.NOBLOCK)
+        return partial(self.guard.receive, self.ingest, refuse)
+
+    def watch(self, now: float) -> None:
+        """Take what is told of connections, decide on those that ask, and cut them all when a key was removed."""
+        self.refused += _follow(self.monitor, self.connected, self.failed[INGEST_DOMAIN])
+        _follow(self.feed_monitor, self.followers, self.failed[FEED_DOMAIN])
+        if self.guard is not None and self.guard.answer(now):
+            cut(self.connected | self.followers)
+
+    def keys_state(self) -> dict[str, Any] | None:
+        """What the status file says of keys; None without keys."""
+        return None if self.guard is None else self.guard.as_dict(self.failed)
+
+    def look_for_keys(self, now: float) -> None:
+        """Notice keys that came or went."""
+        if self.guard is not None and self.guard.look(now):
+            cut(self.connected | self.followers)
 
     def close(self) -> None:
         """Send what is queued for a moment, then close everything; the ipc files go with it."""
-        with suppress(zmq.ZMQError):
-            self.ingest.disable_monitor()
-        self.monitor.close(0)
+        for socket, monitor in ((self.ingest, self.monitor), (self.feed, self.feed_monitor)):
+            with suppress(zmq.ZMQError):
+                socket.disable_monitor()
+            monitor.close(0)
         self.ingest.close(CLOSE_LINGER_MS)
         self.feed.close(CLOSE_LINGER_MS)
+        if self.guard is not None:
+            self.guard.close()
         self.context.term()
         for endpoint in (self.ingest_endpoint, self.feed_endpoint):
             if endpoint.startswith("ipc://"):
@@ -75,7 +121,7 @@ def open_sockets(settings: Settings) -> Sockets:
     """Bind both sockets. The lock on the data folder must be held: binding takes an ipc path from whoever has it.
 
     Raises:
-        CannotStart: an endpoint cannot be bound, saying which and why.
+        CannotStart: an endpoint cannot be bound, or the keys cannot be used, saying which and why.
     """
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     ingest: zmq.Socket[bytes] = context.socket(zmq.XSUB)
@@ -100,19 +146,17 @@ def open_sockets(settings: Settings) -> Sockets:
         (zmq.MAXMSGSIZE, 4_096),
     ):
         feed.set(name, value)
-    for socket in (ingest, feed):
-        secure(socket, settings)
-    monitor = ingest.get_monitor_socket(
-        zmq.EVENT_ACCEPTED
-        | zmq.EVENT_DISCONNECTED
-        | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-        | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-        | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    )
-    sockets = Sockets(context, ingest, feed, monitor, "", "")
+    sockets = Sockets(context, ingest, feed, ingest.get_monitor_socket(_WATCHED), feed.get_monitor_socket(_WATCHED))
     try:
+        if settings.keys is not None:
+            sockets.guard = Guard(context, settings.keys, settings.base)
+            sockets.guard.protect(ingest, INGEST_DOMAIN)
+            sockets.guard.protect(feed, FEED_DOMAIN)
         sockets.ingest_endpoint = _bind(ingest, settings.bind)
         sockets.feed_endpoint = _bind(feed, settings.feed)
+    except KeysRefused as error:
+        sockets.close()
+        raise CannotStart(str(error)) from error
     except BaseException:
         sockets.close()
         raise
@@ -120,8 +164,23 @@ def open_sockets(settings: Settings) -> Sockets:
     return sockets
 
 
-def secure(socket: zmq.Socket[bytes], settings: Settings) -> None:
-    """Where keys are put on a socket, before it is bound. Without keys `Settings` only lets private endpoints through."""
+def _follow(monitor: zmq.Socket[bytes], connected: set[int], failed: Counter[str]) -> int:
+    """Take what a monitor tells; returns how many handshakes failed."""
+    refused = 0
+    while True:
+        try:
+            head, _ = monitor.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return refused
+        event, value = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:6], "little", signed=True)
+        if event == zmq.EVENT_ACCEPTED:
+            connected.add(value)
+        elif event == zmq.EVENT_DISCONNECTED:
+            connected.discard(value)
+        else:
+            refused += 1
+            if event != zmq.EVENT_HANDSHAKE_FAILED_AUTH:  # those are counted by who decided
+                failed[_FAILURES.get(value, "broken handshake")] += 1
 
 
 def _bind(socket: zmq.Socket[bytes], endpoint: str) -> str:

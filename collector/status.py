@@ -34,17 +34,18 @@ class Status:
             "base": str(settings.base),
             "durability": settings.durability,
             "auto": settings.auto,
-            **endpoints,
+            **{name: endpoint for name, endpoint in endpoints.items() if name != "keys"},
         }
         self._last: bytes = b""
 
-    def collect(self, now: float, connections: int, refused: int) -> dict[str, Any]:
+    def collect(self, now: float, connections: int, refused: int, keys: dict[str, Any] | None = None) -> dict[str, Any]:
         """The content of the status file, as plain data; `now` is monotonic."""
         ingest = self._ingest
         return {
             **self._fixed,
             "connections": connections,
             "connections_refused": refused,
+            "keys": keys,
             "totals": {**ingest.counts.as_dict(), "quarantine_left_out": ingest.quarantine.left_out},
             "failing": {name: file.error for name, file in ingest.store.failing.items()},
             "notes": [{"timestamp": at, "text": text} for at, text in ingest.counts.notes],
@@ -69,9 +70,11 @@ class Status:
                 break
         return rows
 
-    def write(self, now: float, connections: int, refused: int, final: bool = False) -> None:
+    def write(
+        self, now: float, connections: int, refused: int, keys: dict[str, Any] | None = None, final: bool = False
+    ) -> None:
         """Write the file if anything but the passing of time has changed. A full disk leaves the old one."""
-        content = self.collect(now, connections, refused)
+        content = self.collect(now, connections, refused, keys)
         ages = [row.pop("heard_s_ago") for row in content["producers"].values()]
         same = orjson.dumps(content)
         if same == self._last and not final:
