@@ -21,7 +21,7 @@ from contract.blocks import BLOCK_BYTES
 from producer import forks
 from producer.adoption import Adoption
 from producer.discovery import Discovery
-from producer.endpoints import check_endpoint, secure
+from producer.endpoints import check_endpoint, securing
 from producer.link import Link
 from producer.nap import Nap
 from producer.ring import Ring
@@ -63,6 +63,7 @@ class Producer:
     Raises:
         TypeError, ValueError: an argument of a wrong type or out of range (`names.NameRefused` for a session name).
         places.PlaceRefused: the data folder cannot be used.
+        keys.KeysRefused: `AVALIACOES_KEYS` names a folder without keys, or with secrets that others can read.
     """
 
     def __init__(
@@ -83,11 +84,11 @@ class Producer:
         self._buffer_size = _checked("buffer_size", buffer_size, int, 1, 10**8)
         self._flush_interval = float(_checked("flush_interval", flush_interval, (int, float), 0.0, 3600.0))
         self._spool_limit = int(os.environ.get("AVALIACOES_SPOOL_BYTES", DEFAULT_SPOOL_BYTES))
-        self._endpoint = check_endpoint(endpoint or os.environ.get(places.ENV_ENDPOINT) or None)
         self._autostart = autostart and os.environ.get("AVALIACOES_AUTOSTART", "1") != "0"
         self._lifecycle = lifecycle
         self._config = dict(config or {})
         self.base_path = places.base_path(base_path)
+        self._endpoint = check_endpoint(endpoint or os.environ.get(places.ENV_ENDPOINT) or None, self.base_path)
         wanted = names.check_session(session) if session else names.session_name(prefix)
         _prepare(self.base_path)
         self.session = _claim(self.base_path, wanted) if claim else wanted
@@ -121,7 +122,7 @@ class Producer:
             self._streams,
             self.ring,
             self._spool,
-            Link(secure),
+            Link(securing(self.base_path, self._endpoint)),
             Discovery(self.base_path, self._endpoint, self._autostart),
             self._buffer_size,
             self._flush_interval,

@@ -34,6 +34,7 @@ class Link:
         self.endpoint: str | None = None
         self.up = False
         self._sign_of_life = 0.0
+        self._trouble = ""
 
     def connect(self, endpoint: str | None) -> None:
         """Be connected to `endpoint` (None: leave things as they are); replaces a socket that gave no sign of life."""
@@ -62,8 +63,11 @@ class Link:
             socket.connect(endpoint)
         except (zmq.ZMQError, OSError) as error:
             socket.close(0)
-            _LOG.warning("cannot connect to the collector at %s: %s", endpoint, error)
+            if str(error) != self._trouble:  # said once, tried again and again
+                self._trouble = str(error)
+                _LOG.warning("cannot connect to the collector at %s: %s", endpoint, error)
             return
+        self._trouble = ""
         self._socket, self.endpoint, self._sign_of_life = socket, endpoint, now
 
     def disconnect(self) -> None:
