@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "check": ("check", "run the alert rules over finished sessions, without services"),
     "export": ("export", "a session as CSV or JSON lines"),
     "import": ("import_files", "old CSV files as a new session"),
+    "keys": ("keys", "who may send or follow from other machines"),
 }
 _EPILOG: Final = """\
 Data goes to standard output, everything else to standard error.
