@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import zmq
 
-from contract import names, service, wire
+from contract import keys, names, service, wire
 
 #: Messages taken in one go, so that a flood of hints cannot keep the loop from reading.
 _MOST = 2_000
@@ -38,10 +39,10 @@ class Feed:
         self._disconnect()
         self._peer = peer
         if peer is not None:
-            self._connect(peer[1])
+            self._connect(peer[1], info)
         return True
 
-    def _connect(self, endpoint: str) -> None:
+    def _connect(self, endpoint: str, announced: dict[str, Any]) -> None:
         socket = self._context.socket(zmq.SUB)
         for option, value in (
             (zmq.LINGER, 0),
@@ -56,8 +57,16 @@ class Feed:
             socket.setsockopt(option, value)
         socket.subscribe(wire.PREFIX)
         try:
+            found = keys.keys_for(self._base, announced)
+            if found is not None:
+                socket.setsockopt(zmq.CURVE_PUBLICKEY, found.own.public.encode())
+                socket.setsockopt(zmq.CURVE_SECRETKEY, found.own.secret.encode())
+                socket.setsockopt(zmq.CURVE_SERVERKEY, found.server.encode())
             socket.connect(endpoint)
-        except zmq.ZMQError:  # an endpoint nobody can connect to; the folder is read all the same
+        except (
+            zmq.ZMQError,
+            OSError,
+        ):  # nobody can connect to it, or not with our keys; the folder is read all the same
             socket.close()
             self.refused += 1
             return
