@@ -78,7 +78,8 @@ def bare(base: Path, frames: Frames, batch: int) -> tuple[float, float]:
     """Records per second, of wall time and of CPU time, of the least that could be done."""
     head = b"\xdd" + batch.to_bytes(4, "big")  # the batch as one array: the fastest way msgpack has
     base.mkdir(parents=True)
-    files = {parts[0]: os.open(base / parts[0].decode().split("/")[1], os.O_WRONLY | os.O_CREAT) for parts in frames}
+    topics = {parts[0] for parts in frames}
+    files = {topic: os.open(base / topic.decode().split("/")[1], os.O_WRONLY | os.O_CREAT) for topic in topics}
     count = 0
     begin, cpu = time.perf_counter(), time.process_time()
     for at in range(0, len(frames), ROUND):
@@ -189,6 +190,8 @@ def main() -> None:
     options.add_argument("--batch", type=int, default=100, help="records per message")
     options.add_argument("--producers", type=int, default=8)
     given = options.parse_args()
+    if not 1 <= given.batch <= 300:
+        options.error(f"--batch {given.batch}: expected 1 to 300 records, so that a message stays under the limit")
     per = given.producers * given.batch
     total = max(per, given.records // per * per)
     rates: dict[str, list[tuple[float, float]]] = {"bare": [], "ingest": [], "process": []}
