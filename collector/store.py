@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import queue
+import resource
 import stat
 import threading
 import time
@@ -23,7 +24,7 @@ from collector.counts import Counts
 from collector.recovery import repair_tail
 from contract import places
 
-MAX_OPEN_FILES: Final = 512
+MAX_OPEN_FILES: Final = 4_096
 #: Looking up the path costs as much as a small write, so it is done this often (seconds); the descriptor itself is
 #: looked at after each write.
 LOOK_AT_PATH_S: Final = 0.25
@@ -78,6 +79,12 @@ class Syncer:
                 os.close(fd)
 
 
+def _room_for_files() -> int:
+    """A quarter of the descriptors this process may have: each may be duplicated for a sync, and producers need some."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else max(32, min(MAX_OPEN_FILES, soft // 4))
+
+
 def sync_data(fd: int) -> None:
     """Put a file's data on the disk; where there is no fdatasync (macOS), all of it. Raises `OSError`."""
     getattr(os, "fdatasync", os.fsync)(fd)
@@ -91,7 +98,7 @@ class Store:
         counts: where errors and reopened files are counted and announced.
         power: sync each write before it counts as done.
         quarantine: told `(file name, bytes)` when a torn line had to be cut off.
-        max_open: descriptors kept open at most.
+        max_open: descriptors kept open at most; by default as many as the process's limit leaves room for.
     """
 
     def __init__(
@@ -100,13 +107,13 @@ class Store:
         counts: Counts,
         power: bool = False,
         quarantine: Callable[[str, bytes], None] = lambda _name, _tail: None,
-        max_open: int = MAX_OPEN_FILES,
+        max_open: int | None = None,
     ) -> None:
         self._base = base
         self._counts = counts
         self._power = power
         self._quarantine = quarantine
-        self._max_open = max_open
+        self._max_open = max_open or _room_for_files()
         self._files: dict[str, DataFile] = {}
         self._open: OrderedDict[str, DataFile] = OrderedDict()
         self._dirty: set[DataFile] = set()
