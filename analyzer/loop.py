@@ -26,6 +26,8 @@ _MOST_UNSENT: Final = 10_000
 _SCAN_SHARE: Final = 0.1
 #: Seconds between two looks at the folder that hints of unknown sessions bring about.
 _SOON: Final = 0.05
+#: Seconds for what was written but not yet read when asked to end.
+_LAST_READ_S: Final = 1.5
 
 Publish = Callable[[str, int, dict[str, Any]], None]
 
@@ -82,6 +84,15 @@ class Loop:
             if self._settings.auto and self.idle_s > self._settings.idle_s:
                 _say(f"no session for {self._settings.idle_s:g} s: ending")
                 return
+        self._finish()
+
+    def _finish(self) -> None:
+        """Asked to end: read what is on disk by now and publish what it says, for `_LAST_READ_S` at most."""
+        deadline = time.monotonic() + _LAST_READ_S
+        self._look()
+        self.turn()
+        while any(session.pending for session in self._sessions.values()) and time.monotonic() < deadline:
+            self.turn()
 
     def turn(self) -> None:
         """Take hints, look at the folder if it is time, read a chunk of every file that has more, publish."""

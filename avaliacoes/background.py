@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import signal
 import subprocess
 import threading
 import time
-import warnings
 from pathlib import Path
 from typing import Final
 
@@ -82,7 +82,7 @@ class BackgroundServices:
         self._next_try[kind] = time.monotonic() + pause
         log = places.own_dir(self._base) / f"{kind}.log"
         if self._failures[kind] == 5:
-            warnings.warn(f"avaliacoes: the {kind} keeps dying; see {log}", RuntimeWarning, stacklevel=2)
+            logging.getLogger("avaliacoes").warning("the %s keeps dying; see %s", kind, log)
         child = service.start_detached(self._base, kind, "--auto", log=log)
         self._children[kind] = child
         self._note(kind).write_text(str(child.pid))

@@ -12,9 +12,9 @@ Nothing here raises into the training for what it measures: what cannot be read 
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
-import warnings
 import weakref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from avaliacoes.csv_files import CsvFollower
     from avaliacoes.patching import Patch
     from avaliacoes.sb3 import MonitoringCallback
+
+#: Not `warnings`: under `-W error` a warning would stop the training.
+_LOG = logging.getLogger("avaliacoes")
 
 #: Names that the older system and common libraries use for what we call otherwise.
 ALIASES = {"lr": "learning_rate"}
@@ -184,7 +187,7 @@ class TrainingLoggerIntegration:
             self._problems[kind] = self._problems.get(kind, 0) + 1
             first = self._problems[kind] == 1
         if first:
-            warnings.warn(f"avaliacoes: {text} (further ones are only counted)", RuntimeWarning, stacklevel=3)
+            _LOG.warning("%s (further ones are only counted)", text)
 
     def create_sb3_callback(self, **options: Any) -> MonitoringCallback:
         """A Stable-Baselines3 callback that logs the training into this integration's session.

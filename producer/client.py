@@ -33,7 +33,7 @@ from producer.values import Converter
 _LOG = logging.getLogger("avaliacoes")
 
 DEFAULT_BUFFER = 65_536
-DEFAULT_FLUSH_S = 0.005
+DEFAULT_FLUSH_S = 0.02
 DEFAULT_SPOOL_BYTES = 1 << 30
 #: Bytes of ring per record of buffer: what a record with eight float metrics and their names takes, and half again.
 _BYTES_PER_RECORD = 256

@@ -32,7 +32,9 @@ _RESEND_MAX_S = 8.0
 _GAP_RESEND_S = 0.2
 _LOOK_EVERY_S = 0.1
 #: After this long without a record and with nothing in flight the thread sleeps until it is woken.
-_DOZE_AFTER_S = 0.5
+_DOZE_AFTER_S = 0.3
+#: A round that finds this many new records is followed by the next one soon.
+_BRISK_RECORDS, _BRISK_S = 4, 0.005
 _DOZE_S = 1.0
 #: Share of the ring in use from which closed blocks go to the spool, and to which it is brought down.
 _SPOOL_FROM, _SPOOL_TO = 0.60, 0.40
@@ -85,6 +87,7 @@ class Sender(threading.Thread):
         self._inflight: deque[tuple[Stream, int]] = deque()
         self._resend_after: dict[str, float] = {}
         self._nap = nap
+        self._stored_before = 0
         self._heap_returned = heap_returned
         self._heap_in_use = heap_in_use
         self._adoption = adoption
@@ -180,13 +183,22 @@ class Sender(threading.Thread):
         elif not self._link.up:
             self._wait_socket(max(20, round(self._flush_interval * 1000)))
         elif waiting or now - self._busy_at < _DOZE_AFTER_S:
-            self._nap.pause(self._flush_interval)
+            self._nap.pause(self._interval())
         else:
             self._nap.on = True
             if not self._anything_new():
                 self._wait_socket(round(_DOZE_S * 1000))
             self._nap.on = False
         self._nap.clear()
+
+    def _interval(self) -> float:
+        """Seconds to the next round: short while records come in numbers, else the longest that was allowed.
+
+        Each round costs the training a change of thread, about a tenth of a millisecond of its time.
+        """
+        stored = sum(stream.logged() for stream in self._streams)
+        fresh, self._stored_before = stored - self._stored_before, stored
+        return min(self._flush_interval, _BRISK_S) if fresh >= _BRISK_RECORDS else self._flush_interval
 
     def _wait_socket(self, milliseconds: int) -> None:
         socket = self._link.socket
@@ -206,15 +218,17 @@ class Sender(threading.Thread):
     def _send_all(self, now: float) -> bool:
         sent = False
         for stream in tuple(self._streams):
-            if len(self._inflight) >= WINDOW_BATCHES:
-                self._retire()
-                if len(self._inflight) >= WINDOW_BATCHES:
-                    break
+            # Before the window is looked at: a full one empties by acks, or by going back.
             if stream.sent_seq > stream.acked:
                 patience = self._resend_after.get(stream.category, _RESEND_S)
                 if now - max(stream.moved_at, stream.resent_at) > patience:
                     self._resend_after[stream.category] = min(2 * patience, _RESEND_MAX_S)
                     self._go_back(stream, now)
+        for stream in tuple(self._streams):
+            if len(self._inflight) >= WINDOW_BATCHES:
+                self._retire()
+                if len(self._inflight) >= WINDOW_BATCHES:
+                    break
             sent |= self._send_stream(stream, now)
         return sent
 
