@@ -73,8 +73,18 @@ def account_of(base: Path, session: str, now: float, orphaned: int = 0) -> Accou
     account.lost = account.dropped
     alive = running or account.state in (lifecycle.RUNNING, lifecycle.STALLED)
     if account.logged is not None and not alive and not service.is_running(base, "collector"):
-        account.lost = max(account.lost, account.logged - account.stored - account.orphaned)
+        ever = max(account.stored, _ever_stored(base, session))
+        account.lost = max(account.lost, account.logged - ever - account.orphaned)
     return account
+
+
+def _ever_stored(base: Path, session: str) -> int:
+    """Lines that the collector wrote for a session, those included that somebody has since moved away with their file."""
+    try:
+        stored = orjson.loads(places.checkpoint_file(base, session).read_bytes())["stored"]
+        return sum(count for category, count in stored.items() if category not in (names.ALERTS, names.LIFECYCLE))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0
 
 
 def _last_words(base: Path, session: str, account: Account) -> tuple[list[Record], bool]:
