@@ -259,7 +259,8 @@ def _judge_status(base: Path, report: Report) -> None:
         report.problems.append(f"status: rejected {status['totals']['rejected']}")
     for session, by_category in report.lines.items():
         account = account_of(base, session, time.time())
-        stored = sum(count for category, count in by_category.items() if category in CATEGORIES)
+        present = [base / f"{category}_{session}.jsonl" for category in by_category if category in CATEGORIES]
+        stored = sum(path.read_bytes().count(b"\n") for path in present if path.exists())
         if account.lost or account.dropped or account.stored != stored:
             report.problems.append(
                 f"avaliacoes status, {session}: stored {account.stored} (on disk {stored}), lost {account.lost}, "
