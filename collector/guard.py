@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import re
 import socket as plain_sockets
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -31,8 +30,6 @@ _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
 _ZAP_HWM: Final = 1_000
 _ZAP_PER_ROUND: Final = 64
 _ROLE_OF: Final = {keys.INGEST_DOMAIN.encode(): keys.WRITERS, keys.FEED_DOMAIN.encode(): keys.READERS}
-#: A folder is looked at this often at most, however many handshakes come.
-_LOOK_S: Final = 0.2
 #: Producer ids whose key is remembered, the oldest forgotten first: one per training process ever seen.
 MAX_OWNERS: Final = 200_000
 _OWNER_LINE: Final = re.compile(r"([0-9a-f]{12}) (\S{1,63})\Z")
@@ -51,16 +48,12 @@ class Allowed:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._seen: object = None
-        self._looked = -1e9
         self.trouble: str | None = None
         self.names: dict[str, dict[str, str]] = {role: {} for role in keys.ROLES}
         self.writers: frozenset[str] = frozenset()
 
-    def look(self, now: float) -> bool:
+    def look(self) -> bool:
         """Read the folders if they changed; True if a key that was allowed no longer is. Fails closed."""
-        if now - self._looked < _LOOK_S:
-            return False
-        self._looked = now
         try:
             seen = [_signature(self._folder / role) for role in keys.ROLES]
             if seen == self._seen:
@@ -109,7 +102,7 @@ class Guard:
         self.folder = folder
         self.denied: dict[str, Counter[str]] = {domain.decode(): Counter() for domain in _ROLE_OF}
         self._allowed = Allowed(folder)
-        self._allowed.look(time.monotonic())
+        self._allowed.look()
         if self._allowed.trouble is not None:
             raise keys.KeysRefused(self._allowed.trouble)
         self._owners = _load_owners(base)
@@ -127,15 +120,17 @@ class Guard:
         with suppress(AttributeError, zmq.ZMQError):  # a libzmq without it still asks the handler, which is bound
             socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
-    def answer(self, now: float) -> bool:
+    def answer(self) -> bool:
         """Decide on the handshakes that wait; True when live connections must be cut because a key was removed."""
-        removed = False
+        requests = []
         for _ in range(_ZAP_PER_ROUND):
             try:
-                request = self.handler.recv_multipart(zmq.NOBLOCK)
+                requests.append(self.handler.recv_multipart(zmq.NOBLOCK))
             except zmq.Again:
                 break
-            removed |= self._allowed.look(now)
+        # After the requests are here: a client refused wrongly would not ask again for seconds.
+        removed = bool(requests) and self._allowed.look()
+        for request in requests:
             with suppress(zmq.ZMQError, ValueError, IndexError):
                 self._answer(request)
         return removed
@@ -153,9 +148,9 @@ class Guard:
             verdict = [b"200", b"OK", name.encode(), b""]
         self.handler.send_multipart([peer, b"", version, number, *verdict], zmq.NOBLOCK)
 
-    def look(self, now: float) -> bool:
+    def look(self) -> bool:
         """Notice keys that came or went; True when live connections must be cut because one was removed."""
-        return self._allowed.look(now)
+        return self._allowed.look()
 
     def receive(self, socket: zmq.Socket[bytes], refuse: Refuse) -> list[bytes]:
         """The next message on `socket`, or [] for one that was refused (and counted by `refuse`).

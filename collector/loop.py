@@ -155,7 +155,7 @@ class Loop:
             if sockets.feed in events and self._feed.drain():
                 self._feed.offsets(self.ingest.store.recent(now, OFFSETS_RECENT_S))
             if any(source in events for source in sockets.events):
-                sockets.watch(now)
+                sockets.watch()
             written = self._adopter.step(now)
             if written:
                 self._feed.publish(written)
@@ -210,7 +210,7 @@ class Loop:
             self.ingest.store.sync()
         if not self._announced:
             self._announce()
-        self._sockets.look_for_keys(now)
+        self._sockets.look_for_keys()
         self._check_lock()
         self._status.write(now, len(self._sockets.connected), self._sockets.refused, self._sockets.keys_state())
 

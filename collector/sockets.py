@@ -35,8 +35,9 @@ ACK_HWM = 100
 CLOSE_LINGER_MS = 300
 
 
-#: What a failed handshake means, by libzmq's event value.
-_FAILURES: Final = {0x11000001: "wrong key of the collector", 0x11000002: "no key"}
+#: libzmq's event value for a client that takes somebody else for the collector. Whatever else fails before a key is
+#: shown (another mechanism, a peer that hangs up) counts as no key: which of the two it is depends on who notices first.
+_NOT_FOR_US: Final = 0x11000001
 _WATCHED: Final = (
     zmq.EVENT_ACCEPTED
     | zmq.EVENT_DISCONNECTED
@@ -84,20 +85,20 @@ class Sockets:
             return partial(self.ingest.recv_multipart, zmq.NOBLOCK)
         return partial(self.guard.receive, self.ingest, refuse)
 
-    def watch(self, now: float) -> None:
+    def watch(self) -> None:
         """Take what is told of connections, decide on those that ask, and cut them all when a key was removed."""
         self.refused += _follow(self.monitor, self.connected, self.failed[INGEST_DOMAIN])
         _follow(self.feed_monitor, self.followers, self.failed[FEED_DOMAIN])
-        if self.guard is not None and self.guard.answer(now):
+        if self.guard is not None and self.guard.answer():
             cut(self.connected | self.followers)
 
     def keys_state(self) -> dict[str, Any] | None:
         """What the status file says of keys; None without keys."""
         return None if self.guard is None else self.guard.as_dict(self.failed)
 
-    def look_for_keys(self, now: float) -> None:
+    def look_for_keys(self) -> None:
         """Notice keys that came or went."""
-        if self.guard is not None and self.guard.look(now):
+        if self.guard is not None and self.guard.look():
             cut(self.connected | self.followers)
 
     def close(self) -> None:
@@ -180,7 +181,7 @@ def _follow(monitor: zmq.Socket[bytes], connected: set[int], failed: Counter[str
         else:
             refused += 1
             if event != zmq.EVENT_HANDSHAKE_FAILED_AUTH:  # those are counted by who decided
-                failed[_FAILURES.get(value, "broken handshake")] += 1
+                failed["wrong key of the collector" if value == _NOT_FOR_US else "no key"] += 1
 
 
 def _bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
