@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 import zmq
 
@@ -38,6 +39,15 @@ _BRISK_RECORDS, _BRISK_S = 4, 0.005
 _DOZE_S = 1.0
 #: Share of the ring in use from which closed blocks go to the spool, and to which it is brought down.
 _SPOOL_FROM, _SPOOL_TO = 0.60, 0.40
+
+
+class _Sent(NamedTuple):
+    """A batch in flight: the records of a chunk that end at sequence `end_seq` and byte `end_byte`."""
+
+    stream: Stream
+    chunk: Chunk
+    end_seq: int
+    end_byte: int
 
 
 class Sender(threading.Thread):
@@ -84,7 +94,7 @@ class Sender(threading.Thread):
         self._flush_interval = flush_interval
         self._heartbeat = heartbeat
         self._on_loss = on_loss
-        self._inflight: deque[tuple[Stream, int]] = deque()
+        self._inflight: deque[_Sent] = deque()
         self._resend_after: dict[str, float] = {}
         self._nap = nap
         self._stored_before = 0
@@ -267,7 +277,7 @@ class Sender(threading.Thread):
                     self.resent += min(end_seq, stream.sent_seq) - stream.cursor_seq
                 stream.sent_seq = max(stream.sent_seq, end_seq)
                 stream.cursor_seq, stream.cursor_byte = end_seq, size
-                self._inflight.append((stream, end_seq))
+                self._inflight.append(_Sent(stream, chunk, end_seq, size))
                 sent = True
             if not closed or following is None:
                 break
@@ -277,10 +287,12 @@ class Sender(threading.Thread):
 
     def _go_back(self, stream: Stream, now: float) -> None:
         stream.resent_at = now
-        if stream.head is not None:
-            stream.cursor, stream.cursor_byte, stream.cursor_seq = stream.head, 0, stream.head.first_seq
+        head = stream.head
+        if head is not None:
+            byte, seq = (stream.base_byte, stream.base_seq) if stream.base is head else (0, head.first_seq)
+            stream.cursor, stream.cursor_byte, stream.cursor_seq = head, byte, seq
         if self._inflight:
-            self._inflight = deque(item for item in self._inflight if item[0] is not stream)
+            self._inflight = deque(sent for sent in self._inflight if sent.stream is not stream)
 
     # Acknowledgements
 
@@ -295,6 +307,11 @@ class Sender(threading.Thread):
                 continue
             if next_seq > stream.acked:
                 self._advance(stream, min(next_seq, stream.logged()), now)
+            elif next_seq < stream.acked:
+                # A collector that lost what it had acknowledged: all that is still here, once per request.
+                if stream.base is not None or now - stream.resent_at > _GAP_RESEND_S:
+                    stream.base = None
+                    self._go_back(stream, now)
             elif stream.sent_seq > stream.acked and now - max(stream.resent_at, stream.moved_at) > _GAP_RESEND_S:
                 self._go_back(stream, now)
         self._retire()
@@ -321,8 +338,9 @@ class Sender(threading.Thread):
 
     def _retire(self) -> None:
         inflight = self._inflight
-        while inflight and inflight[0][0].acked >= inflight[0][1]:
-            inflight.popleft()
+        while inflight and inflight[0].stream.acked >= inflight[0].end_seq:
+            stream, chunk, end_seq, end_byte = inflight.popleft()
+            stream.base, stream.base_seq, stream.base_byte = chunk, end_seq, end_byte
 
     # Overflow
 

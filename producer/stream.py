@@ -111,6 +111,10 @@ class Stream:
         #: Records that had one and were given up with the oldest spool file.
         self.given_up = 0
         self.acked = 0
+        #: Where to go back to: the end of the last batch that was acknowledged, in its chunk.
+        self.base: Chunk | None = None
+        self.base_byte = 0
+        self.base_seq = 0
         self.cursor: Chunk | None = None
         self.cursor_byte = 0
         self.cursor_seq = 0
@@ -276,7 +280,7 @@ def _recording(stream: Stream) -> _Calls:
         pack = msgpack.Packer(default=owner.converter.default, use_bin_type=True).pack
         buffer = heads = memoryview(bytearray(8)).cast("Q")
         chunk, limit, word = None, -1, 0
-        stream.head = stream.cursor = None
+        stream.head = stream.cursor = stream.base = None
         stream.tag = stream.acked = stream.sent_seq = stream.cursor_seq = stream.cursor_byte = 0
         stream.refused = stream.given_up = 0
         stream.deferred.clear()

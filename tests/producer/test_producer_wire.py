@@ -355,3 +355,41 @@ def test_logging_after_close_is_counted_and_harmless(place: Path, endpoint: str,
     producer.log("rewards", 2, {"x": 0.5})
     assert producer.stats()["dropped"] == 2
     assert producer.close()
+
+
+def test_reconnecting_sends_only_what_is_not_acknowledged(place: Path, endpoint: str) -> None:
+    """After a reconnection the producer goes on behind the last acknowledged batch, not at the start of its block."""
+    producer = make(place, endpoint)
+    first = Peer(endpoint)
+    for step in range(300):
+        producer.log("training", step, {"loss": 0.5})
+    first.take(10, until=lambda: producer.stats()["persisted"] == 300)
+    first.close()
+    producer.log("training", 300, {"loss": 0.5})
+    second = Peer(endpoint)
+    try:
+        second.records[producer.producer_id, "training"] = [None] * 300
+        assert closing(producer, second, 20)
+        assert second.steps("training") == [300] and second.duplicates == 0
+        assert producer.stats()["resent"] <= 1
+    finally:
+        second.close()
+
+
+def test_a_collector_that_forgot_gets_what_is_still_here(place: Path, endpoint: str) -> None:
+    """A collector that lost acknowledged records (a power cut) and asks for them gets those that are still in memory."""
+    producer = make(place, endpoint)
+    first = Peer(endpoint)
+    for step in range(300):
+        producer.log("training", step, {"loss": 0.5})
+    first.take(10, until=lambda: producer.stats()["persisted"] == 300)
+    first.close()
+    second = Peer(endpoint)
+    try:
+        second.records[producer.producer_id, "training"] = [None] * 100
+        producer.log("training", 300, {"loss": 0.5})
+        second.take(10, until=lambda: 300 in second.steps("training"))
+        assert second.steps("training") == list(range(100, 301))
+        assert closing(producer, second, 20)
+    finally:
+        second.close()
