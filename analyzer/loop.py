@@ -15,7 +15,8 @@ from analyzer.engine import Alert
 from analyzer.feed import Feed
 from analyzer.rules import Thresholds
 from analyzer.settings import Settings
-from analyzer.watch import Found, Session, is_wanted, scan, sizes_of
+from analyzer.watch import Session, is_wanted, sizes_of
+from contract import folder
 from contract import settings as shared
 from contract.places import monitor_file
 from contract.service import Stop
@@ -123,7 +124,7 @@ class Loop:
         begin = self._looked = time.monotonic()
         self._feed.find()
         self._take_config()
-        found = scan(self._settings.base)
+        found = folder.sessions(self._settings.base)
         now = time.time()
         for name, files in found.items():
             session = self._sessions.get(name)
@@ -138,7 +139,7 @@ class Loop:
         took = time.monotonic() - begin
         self._next_scan = begin + max(self._settings.scan_s, took / _SCAN_SHARE)
 
-    def _wants(self, name: str, files: dict[str, Found], now: float) -> bool:
+    def _wants(self, name: str, files: dict[str, folder.DataFile], now: float) -> bool:
         sizes = sizes_of(files)
         if not sizes:
             return False
@@ -185,7 +186,7 @@ class Loop:
                 return
             self._unsent.popleft()
 
-    def _put_away(self, found: dict[str, dict[str, Found]], now: float) -> None:
+    def _put_away(self, found: dict[str, dict[str, folder.DataFile]], now: float) -> None:
         clock = time.monotonic()
         gone = [
             session

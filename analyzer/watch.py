@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from analyzer.engine import Alert, Engine
 from analyzer.rules import Thresholds
 from contract import names
+from contract.folder import DataFile, sessions
 from contract.lifecycle import CRASHED, FINISHED, SessionLife
 from contract.tail import Tail, last_records, read_all
 
@@ -18,66 +18,21 @@ from contract.tail import Tail, last_records, read_all
 _LAST: Final = 200
 
 
-class Found(NamedTuple):
-    """One data file as the folder shows it."""
-
-    path: Path
-    size: int
-    mtime: float
-
-
-def scan(base: Path) -> dict[str, dict[str, Found]]:
-    """Every session in a data folder: `{session: {category: Found}}`; empty when there is no folder yet.
-
-    A custom category may contain `_`, as may a session, so its file's name can be cut in more than one place: it is
-    cut where the rest is a session that a known category shows, if there is one.
-    """
-    found: dict[str, dict[str, Found]] = {}
-    unsure: list[tuple[str, Found]] = []
-    try:
-        entries = os.scandir(base)
-    except (FileNotFoundError, NotADirectoryError):
-        return found
-    with entries:
-        for entry in entries:
-            parts = names.split_file_name(entry.name)
-            if parts is None:
-                continue
-            try:
-                info = entry.stat()
-            except OSError:  # deleted since
-                continue
-            file = Found(Path(entry.path), info.st_size, info.st_mtime)
-            category, session = parts
-            if category in names.CATEGORIES:
-                found.setdefault(session, {})[category] = file
-            else:
-                unsure.append((entry.name, file))
-    known = set(found)
-    for name, file in unsure:
-        stem = name[: -len(".jsonl")]
-        cuts = [i for i, letter in enumerate(stem) if letter == "_"]
-        parts = next(((stem[:i], stem[i + 1 :]) for i in cuts if stem[i + 1 :] in known), names.split_file_name(name))
-        if parts is not None:
-            found.setdefault(parts[1], {})[parts[0]] = file
-    return found
-
-
 def data_files(base: Path) -> dict[str, dict[str, Path]]:
     """`{session: {category: path}}` of the files that rules may judge: all but alerts and lifecycle."""
     silent = (names.ALERTS, names.LIFECYCLE)
     return {
         session: {category: file.path for category, file in files.items() if category not in silent}
-        for session, files in scan(base).items()
+        for session, files in sessions(base).items()
     }
 
 
-def sizes_of(files: dict[str, Found]) -> dict[str, int]:
+def sizes_of(files: dict[str, DataFile]) -> dict[str, int]:
     """What is remembered of a session that was analysed to its end: the size of each file but its alerts."""
     return {category: file.size for category, file in files.items() if category != names.ALERTS}
 
 
-def is_wanted(files: dict[str, Found], recent_s: float, now: float) -> bool:
+def is_wanted(files: dict[str, DataFile], recent_s: float, now: float) -> bool:
     """Whether a session that nothing is remembered of is to be analysed, at unix time `now`.
 
     Yes when it changed lately, when its data is newer than its alerts (an analyzer was at work and did not get to the

@@ -21,8 +21,9 @@ from typing import Any, Final, TextIO
 
 import orjson
 
+from contract.folder import files_of
 from contract.lines import RESERVED, Record, text_of
-from contract.names import LIFECYCLE, split_file_name
+from contract.names import LIFECYCLE
 from contract.tail import Tail
 
 _FIRST_COLUMNS: Final = ("timestamp", "step")
@@ -154,9 +155,8 @@ class CsvFollower:
 
     def _copy(self) -> None:
         with self._busy:
-            for path in self._base.glob(f"*_{self._session}.jsonl"):
-                named = split_file_name(path.name)
-                if path.name not in self._tails and named and named[0] != LIFECYCLE and named[1] == self._session:
+            for category, path in files_of(self._base, self._session).items():
+                if path.name not in self._tails and category != LIFECYCLE:
                     self._tails[path.name] = Tail(path), CsvFile(path.with_suffix(".csv"))
             for tail, file in self._tails.values():
                 while True:

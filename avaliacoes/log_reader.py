@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from contract import names, places, service
+from contract import folder, names, places, service
 from contract.lifecycle import SessionLife
 from contract.lines import Record
 from contract.tail import Tail, last_records
@@ -46,26 +46,17 @@ class LogReader:
 
     def sessions(self) -> list[str]:
         """Names of all sessions of the folder, the one whose data is newest last."""
-        newest: dict[str, float] = {}
-        try:
-            entries = list(os.scandir(self.base_path))
-        except FileNotFoundError:
-            return []
-        for entry in entries:
-            split = names.split_file_name(entry.name)
-            if split is None or split[0] == names.ALERTS:
-                continue
-            try:
-                newest[split[1]] = max(newest.get(split[1], 0.0), entry.stat().st_mtime)
-            except FileNotFoundError:
-                continue
+        newest = {
+            session: max(file.mtime for category, file in files.items() if category != names.ALERTS)
+            for session, files in folder.sessions(self.base_path).items()
+            if set(files) != {names.ALERTS}
+        }
         return sorted(newest, key=lambda session: (newest[session], session))
 
     def categories(self) -> list[str]:
         """Categories of this session that have a file."""
         session = self.session
-        found = (names.split_file_name(entry.name) for entry in os.scandir(self.base_path)) if session else ()
-        return sorted(split[0] for split in found if split and split[1] == session)
+        return sorted(folder.files_of(self.base_path, session)) if session else []
 
     def read_stream(self, category: str) -> Iterator[Record]:
         """The records of a category, oldest first, lazily and in constant memory."""

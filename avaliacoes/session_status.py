@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from contract import alerts, lifecycle, names, service
+from contract import alerts, folder, lifecycle, names, service
 from contract.lines import RESERVED, Record
 from contract.tail import Tail, last_records
 
@@ -31,12 +31,8 @@ class SessionStatus:
 
     def files(self) -> dict[str, Path]:
         """The data files of the session by category, lifecycle left out."""
-        found = {}
-        for path in sorted(self.base.glob(f"*_{self.session}.jsonl")):
-            split = names.split_file_name(path.name)
-            if split is not None and split[1] == self.session and split[0] != names.LIFECYCLE:
-                found[split[0]] = path
-        return found
+        found = folder.files_of(self.base, self.session)
+        return {category: path for category, path in sorted(found.items()) if category != names.LIFECYCLE}
 
     def count(self, category: str, path: Path) -> int:
         """Lines of a file; only what was appended since the last call is read."""

@@ -89,7 +89,7 @@ def split_file_name(name: str) -> tuple[str, str] | None:
     """`(category, session)` of a data file's name, or None if it is not one.
 
     A category may contain `_`, so the known ones are tried first; a custom category is cut at its first `_`
-    unless the collector's own index (`places.index_file`) says otherwise.
+    unless the collector's own index (`places.checkpoint_file`) says otherwise.
     """
     if not name.endswith(".jsonl"):
         return None

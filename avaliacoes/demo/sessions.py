@@ -9,6 +9,7 @@ from typing import Any
 
 from contract import names
 from contract.alerts import FIRING, LEVELS
+from contract.folder import files_of
 from contract.lines import Record
 from contract.names import file_name
 from contract.tail import Tail, read_all
@@ -146,15 +147,14 @@ def account(base: Path, session: str) -> Account:
     """
     logged: int | None = None
     stored = missing = doubled = broken = 0
-    for path in sorted(base.glob(f"*_{session}.jsonl")):
-        split = names.split_file_name(path.name)
-        if split is None or split[1] != session or split[0] == names.ALERTS:
+    for category, path in sorted(files_of(base, session).items()):
+        if category == names.ALERTS:
             continue
         tail = Tail(path)
         seen: dict[str, set[int]] = {}
         while records := tail.read_new(limit=1 << 20):
             for record in records:
-                if split[0] == names.LIFECYCLE:
+                if category == names.LIFECYCLE:
                     if record.get("event") == "end":
                         logged = int(record.get("logged", 0))
                     continue

@@ -18,8 +18,8 @@ import zmq
 from analyzer import check_session, memory
 from analyzer.loop import Loop, run
 from analyzer.settings import Settings, SettingsRefused, from_environment
-from analyzer.watch import scan
 from contract import lines, places, service, settings, wire
+from contract.folder import sessions
 from contract.service import Stop
 
 Until = Callable[..., bool]
@@ -258,7 +258,7 @@ def test_custom_categories_find_their_session(place: Path) -> None:
     writer = Writer(place, "run_20260101_000000")
     writer.norms(1.0)
     writer.write("my_own_metrics", {"loss": 1.0})
-    found = scan(place)
+    found = sessions(place)
     assert set(found) == {"run_20260101_000000"}
     assert set(found["run_20260101_000000"]) == {"gradients", "my_own_metrics"}
 
