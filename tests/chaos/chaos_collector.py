@@ -2,6 +2,7 @@
 
     torn:N:K    the N-th write to a data file puts K bytes of it on disk, then the process is gone
     call:N      gone before its N-th call of the operating system's file functions (start-up is full of them)
+    clock:S:N   its clock jumps by S seconds after it was read N times
     stall:FILE  each write to a data file, and each sync, hangs while FILE exists: a disk that does not answer
 
 Everything else on the command line is the collector's own.
@@ -81,6 +82,18 @@ def stall(flag: str) -> None:
     os.write, os.fdatasync = write, sync
 
 
+def clock(jump: float, after: int) -> None:
+    true_time = time.time
+    seen = 0
+
+    def moved() -> float:
+        nonlocal seen
+        seen += 1
+        return true_time() + (jump if seen > after else 0.0)
+
+    time.time = moved
+
+
 def main() -> int:
     how, _, rest = sys.argv[1].partition(":")
     if how == "torn":
@@ -88,6 +101,9 @@ def main() -> int:
         torn(int(at), int(keep))
     elif how == "call":
         call(int(rest))
+    elif how == "clock":
+        jump, after = rest.split(":")
+        clock(float(jump), int(after))
     else:
         stall(rest)
     from collector.__main__ import main as collect

@@ -99,9 +99,10 @@ class Child:
                 self.process.kill()
                 self.process.wait(10)
         for pipe in (self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                for reader in self._readers:
-                    reader.join(1)
+            for reader in self._readers:
+                reader.join(2)
+            # A grandchild may hold the other end; closing would then wait for it.
+            if pipe is not None and not any(reader.is_alive() for reader in self._readers):
                 pipe.close()
 
 
