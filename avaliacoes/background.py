@@ -145,3 +145,16 @@ class BackgroundServices:
             return child.poll() is None
         info = service.find(self._base, kind)
         return bool(info and info["pid"] == pid)
+
+
+def finish_pages(base: Path, session: str) -> None:
+    """A session has ended: where it has a page and nobody renders the folder, have page and report completed.
+
+    A monitor that was stopped before the session's end would otherwise leave a page that says "running" for ever. Never
+    raises, waits for nothing.
+    """
+    try:
+        if (base / f"dashboard_{session}.html").exists() and not service.is_running(base, "renderer"):
+            service.start_detached(base, "renderer", "--once", log=places.own_dir(base) / "renderer.log")
+    except OSError as error:
+        logging.getLogger("avaliacoes").warning("the page of %s is not completed: %s", session, error)

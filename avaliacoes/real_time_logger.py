@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from avaliacoes.background import finish_pages
 from avaliacoes.log_reader import LogReader
 from contract import alerts, settings
 from contract.lines import Record
@@ -74,6 +75,7 @@ class RealTimeLogger:
         self._convergence = stream("convergence")
         self._rewards = stream("rewards")
         self._performance = stream("performance")
+        self._finished = False
         self._alerts: Tail | None = None
         self._alerts_seen: list[Record] = []
 
@@ -143,13 +145,21 @@ class RealTimeLogger:
 
     def close(self, timeout: float | None = None) -> bool:
         """End the session. When it returns True, everything logged is on disk; see `Producer.close`."""
-        return self._producer.close(timeout)
+        done = self._producer.close(timeout)
+        self._finish_pages()
+        return done
+
+    def _finish_pages(self) -> None:
+        if not self._finished:
+            self._finished = True
+            finish_pages(self.base_path, self.session)
 
     def __enter__(self) -> RealTimeLogger:
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._producer.__exit__(*error)
+        self._finish_pages()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A logger sent to a spawned process becomes a producer of its own there, in the same session."""

@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"points per series (default: {ENV_WINDOW}, else the monitor's setting, 1000)",
     )  # fmt: skip
     found.add_argument("--auto", action="store_true", help="end when no session has been active for 30 s")
+    found.add_argument("--once", action="store_true", help="bring pages and reports up to date, then end")
     found.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return found
 
@@ -69,11 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     given = parser().parse_args(arguments)
     try:
-        settings = make(given.base_path, given.refresh_interval, given.history_window, given.auto)
+        settings = make(given.base_path, given.refresh_interval, given.history_window, given.auto, once=given.once)
     except shared.SettingRefused as error:
         print(f"renderer: {error}", file=sys.stderr)
         return service.EXIT_USAGE
-    if given.worker or given.auto:
+    if given.worker or given.auto or given.once:
         return work(settings)
     return service.supervise("renderer", arguments)
 

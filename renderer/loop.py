@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from contract import places
 from contract import settings as shared
-from renderer import fallback, find, page, panels
+from renderer import fallback, find, page, panels, report
 from renderer.session import Session
 from renderer.settings import Settings
 
@@ -139,6 +139,16 @@ class Renderer:
                 self._failed(name, error)
         return active
 
+    def catch_up(self, stop: Stop) -> None:
+        """Bring every page up to date, and the reports that were written before their session ended."""
+        self.step(time.time(), last=True)
+        while self.catching_up and not stop.is_set():
+            self.step(time.time(), last=True)
+        for name, (newest, _) in self._done.items():
+            written = report.report_file(self.base, name)
+            if written.exists() and written.stat().st_mtime < newest:
+                report.write_report(self.base, name)
+
     def _look(self, now: float) -> None:
         """Open the sessions that may be active or lack their final page; close the least recent beyond the limit."""
         try:
@@ -233,6 +243,9 @@ def run(settings: Settings, stop: Stop, ready: Callable[[], None] = lambda: None
     """Render until `stop` is set (or, started on demand, until nothing was active for a while); then once more."""
     renderer = Renderer(settings)
     ready()
+    if settings.once:
+        renderer.catch_up(stop)
+        return
     quiet_since = time.monotonic()
     while True:
         begin = time.monotonic()

@@ -38,6 +38,10 @@ class NoSuchSession(FileNotFoundError):
     """The data folder has no files of that session."""
 
 
+def report_file(base: Path, session: str) -> Path:
+    return base / f"report_{session}.html"
+
+
 def write_report(base: Path, session: str) -> Path:
     """Write the report of a session into its data folder and return the path of the HTML file.
 
@@ -48,7 +52,7 @@ def write_report(base: Path, session: str) -> Path:
     """
     numbers, charts = analyse(base, session)
     (base / ".avaliacoes" / "live").mkdir(mode=0o700, parents=True, exist_ok=True)
-    target = base / f"report_{session}.html"
+    target = report_file(base, session)
     plain = orjson.dumps(numbers, option=orjson.OPT_INDENT_2)
     page.write_atomic(base, target.with_suffix(".json"), plain + b"\n")
     page.write_atomic(base, target, _html(numbers, charts).encode())

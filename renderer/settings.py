@@ -24,6 +24,7 @@ class Settings:
         refresh_interval: seconds between two states of a page; None leaves it to the monitor's settings.
         history_window: points per series; None leaves it to the monitor's settings.
         auto: started on demand: ends when no session has been active for `idle_s` seconds.
+        once: bring every page (and report) that is behind up to date, then end.
         idle_s: 30 s: longer than a trainer takes from its import to its first record, short enough not to linger.
     """
 
@@ -31,6 +32,7 @@ class Settings:
     refresh_interval: float | None = None
     history_window: int | None = None
     auto: bool = False
+    once: bool = False
     idle_s: float = 30.0
 
     def over(self, config: dict[str, Any]) -> dict[str, Any]:
@@ -45,6 +47,7 @@ def make(
     history_window: int | None,
     auto: bool,
     environment: Mapping[str, str] = os.environ,
+    once: bool = False,
 ) -> Settings:
     """Settings from arguments, then from the environment.
 
@@ -53,7 +56,7 @@ def make(
     """
     refresh = _given("refresh_interval", refresh_interval, environment.get(ENV_REFRESH), float, ENV_REFRESH)
     window = _given("history_window", history_window, environment.get(ENV_WINDOW), int, ENV_WINDOW)
-    return Settings(places.base_path(base_path), refresh, window, auto)
+    return Settings(places.base_path(base_path), refresh, window, auto or once, once)
 
 
 def _given(name: str, argument: Any, variable: str | None, kind: type[int] | type[float], source: str) -> Any:
