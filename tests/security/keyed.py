@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import zmq
-from raw_producer import RawProducer
+from raw_producer import RawProducer, status
 
 from contract import keys, names, wire
 
@@ -149,3 +149,8 @@ def trainer_command(base: Path, count: int) -> list[str]:
 def denied(found: dict[str, Any], domain: str) -> dict[str, int]:
     """Handshakes refused on a socket, by reason, from the status file's content."""
     return dict(((found.get("keys") or {}).get("denied") or {}).get(domain) or {})
+
+
+def totals(base: Path) -> dict[str, Any]:
+    """The collector's counters; what is not there yet is nothing."""
+    return {"rejected": {}, **(status(base).get("totals") or {})}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keyed import Follower, KeyedProducer, Running, denied, start, stranger, trainer_command
+from keyed import Follower, KeyedProducer, Running, denied, start, stranger, totals, trainer_command
 from raw_producer import numbers, read_lines, status
 
 from contract import keys, names, service
@@ -53,7 +53,7 @@ def test_strangers_are_refused_and_counted_while_the_good_ones_go_on(
             for found in (stranger(server), None, keys.ClientKeys(local.own, keys.make_pair().public), reader)
         ]
         assert not any(client.gets_in(2.0) for client in bad)
-        assert until(lambda: status(collector.base).get("totals", {}).get("stored", 0) > 1000)
+        assert until(lambda: totals(collector.base).get("stored", 0) > 1000)
         assert until(
             lambda: (
                 denied(status(collector.base), "ingest").get("unknown key", 0) >= 2
@@ -167,7 +167,7 @@ def test_nobody_forges_anothers_records(
             attacker.send("training", 0, [[1.0, 0, {"n": 666}]])
             attacker.send("rewards", 0, [[1.0, 0, {"n": 666}]])
             attacker.send("lifecycle", 0, [[1.0, 0, {"event": "end", "status": "finished"}]])
-        assert until(lambda: status(collector.base)["totals"]["rejected"].get("forged", 0) >= expected)
+        assert until(lambda: totals(collector.base)["rejected"].get("forged", 0) >= expected)
 
     forge(collector.ingest, 8)
     victim.numbered("training", 10, 10)
@@ -231,8 +231,7 @@ def test_services_and_trainings_of_this_machine_find_their_key(
     assert good.flush(20)
     assert until(lambda: read_lines(place, "alerts", SESSION), 40)
     assert good.close(20)
-    totals = status(place)["totals"]
-    assert totals["rejected"] == {}
+    assert totals(place)["rejected"] == {}
 
 
 def test_a_collector_that_gets_keys_later_is_found_again(
