@@ -117,13 +117,6 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def trimmed_mean(values: Sequence[float], dropped: float) -> float:
-    """Mean without the highest `dropped` share: a neighbour's burst is not ours, what repeats is."""
-    ordered = sorted(values)
-    kept = ordered[: max(1, round(len(ordered) * (1 - dropped)))]
-    return sum(kept) / len(kept)
-
-
 # Child processes
 
 
