@@ -18,6 +18,7 @@ import zmq
 
 from contract import wire
 from contract.lifecycle import HEARTBEAT_S
+from contract.names import LIFECYCLE
 from producer.adoption import Adoption
 from producer.discovery import Discovery
 from producer.link import WINDOW_BATCHES, Link
@@ -259,8 +260,9 @@ class Sender(threading.Thread):
                 except OSError as error:
                     if chunk is not stream.head:
                         break  # what is before it must arrive first; then it is the head
-                    self._lose(stream, chunk, f"spool unreadable: {error}")
-                    stream.cursor_byte = size
+                    self._give_up([(stream, chunk)], f"spool unreadable: {error}")
+                    if stream.cursor is chunk:
+                        stream.cursor_byte = size
                     continue
                 header = wire.pack_header(
                     self._producer_id,
@@ -353,7 +355,8 @@ class Sender(threading.Thread):
             return
         if many and not self._link.up and now - self._down_since > _RESEND_S:
             for stream in self._streams:
-                stream.rotate()
+                if stream.category != LIFECYCLE:
+                    stream.rotate()
         surplus = max(0, self._ring.used - int(self._ring.n_blocks * _SPOOL_TO)) if full else 0
         try:
             self._to_spool(waiting - self._buffer_records, surplus)
@@ -363,10 +366,15 @@ class Sender(threading.Thread):
                 _LOG.warning("cannot write the spool of session %s: %s; records stay in memory", self._session, error)
             self._next_spool = now + 1.0
 
-    def _to_spool(self, records: int, blocks: int) -> None:
-        """Move the oldest closed chunks to disk, until `records` records and `blocks` blocks are out of memory."""
+    def _to_spool(self, records: int, blocks: int, everything: bool = False) -> None:
+        """Move the oldest closed chunks to disk, until `records` records and `blocks` blocks are out of memory.
+
+        Lifecycle records go there only at the end: what tells of a loss must not be given up with the oldest file.
+        """
         chosen: list[tuple[Stream, Chunk]] = []
         for stream in tuple(self._streams):
+            if stream.category == LIFECYCLE and not everything:
+                continue
             chunk = stream.head
             while chunk is not None and chunk.closed and (records > 0 or blocks > 0):
                 if chunk.spool is None and chunk.end_seq > stream.acked:
@@ -383,8 +391,7 @@ class Sender(threading.Thread):
                 elif chunk.view is not None:
                     self._heap_returned()
                 chunk.view = chunk.block = None
-            for lost_stream, lost in self._spool.give_up_oldest():
-                self._lose(lost_stream, lost, "the spool reached its limit")
+            self._give_up(self._spool.give_up_oldest(), "the spool reached its limit")
 
     def _bring_home(self) -> None:
         """Move blocks from the heap, which dies with the process, into the ring as far as it has room again."""
@@ -401,20 +408,24 @@ class Sender(threading.Thread):
                     self._heap_returned()
                 chunk = chunk.next
 
-    def _lose(self, stream: Stream, chunk: Chunk, reason: str) -> None:
-        """Give up a chunk, the oldest of its stream: the next batch's `floor` tells the collector to go on."""
-        count = chunk.end_seq - max(stream.acked, chunk.first_seq)
-        if count > 0:
-            stream.given_up += count
-            self._advance(stream, chunk.end_seq, time.monotonic())
-            self._on_loss(stream.category, count, reason)
+    def _give_up(self, lost: list[tuple[Stream, Chunk]], reason: str) -> None:
+        """Give up chunks, the oldest of their streams: the next batch's `floor` tells the collector to go on."""
+        counts: dict[str, int] = {}
+        for stream, chunk in lost:
+            count = chunk.end_seq - max(stream.acked, chunk.first_seq)
+            if count > 0:
+                stream.given_up += count
+                self._advance(stream, chunk.end_seq, time.monotonic())
+                counts[stream.category] = counts.get(stream.category, 0) + count
+        for category, count in counts.items():
+            self._on_loss(category, count, reason)
 
     def spool_everything(self) -> bool:
         """Move all that is unacknowledged to disk (the thread has ended); True if all of it is there."""
         try:
             for stream in self._streams:
                 stream.rotate()
-            self._to_spool(1 << 60, 0)
+            self._to_spool(1 << 60, 0, everything=True)
         except OSError as error:
             _LOG.warning("cannot write the spool of session %s: %s", self._session, error)
             return False
