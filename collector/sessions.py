@@ -120,10 +120,13 @@ class Sessions:
         """A session by its own name, read from its checkpoint when it was not in use."""
         session = self._open.get(name)
         if session is None:
-            checkpoint = recovery.load_checkpoint(self._base, name)
-            if checkpoint is None:
-                checkpoint = Checkpoint(owner=self._owner_on_disk(name))
-            session = self._open[name] = Session(name, checkpoint)
+            known = recovery.load_checkpoint(self._base, name)
+            session = self._open[name] = Session(name, known or Checkpoint(owner=self._owner_on_disk(name)))
+            if known is not None:
+                # Counts must be right for all of a session, even if only one category is written to from now on.
+                for category in tuple(known.files):
+                    with suppress(OSError):  # said when somebody writes to it
+                        self._recover(session, category)
             self._make_room()
         return session
 
