@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -253,86 +252,7 @@ def keys_for(
     )
 
 
-# Making
-
-
-def make_pair() -> Pair:
-    """A fresh key pair."""
-    import zmq
-
-    public, secret = zmq.curve_keypair()
-    return Pair(public.decode(), secret.decode())
-
-
-def make_folder(folder: Path) -> bool:
-    """Make a collector's keys folder with its own and the local key; False if it was there already.
-
-    Raises:
-        KeysRefused: what is there can be written by others, or is damaged.
-    """
-    before = os.umask(0o077)
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        check_folder(folder)
-        for role in (*ROLES, CLIENTS):
-            (folder / role).mkdir(mode=0o700, exist_ok=True)
-        made = False
-        for name in (COLLECTOR, LOCAL):
-            if not (folder / f"{name}.key_secret").exists():
-                write_pair(folder, name, make_pair())
-                made = True
-            write_public(folder / f"{name}.key", read_pair(folder / f"{name}.key_secret").public, name)
-        local = read_public(folder / f"{LOCAL}.key")
-        for role in ROLES:
-            if made or not (folder / role / f"{LOCAL}.key").exists():
-                write_public(folder / role / f"{LOCAL}.key", local, LOCAL)
-        return made
-    finally:
-        os.umask(before)
-
-
-def add_client(folder: Path, name: str, role: str, target: Path | None = None) -> Path | None:
-    """Let `name` in, in one role; the client folder to copy, or None when that client has its key from another role.
-
-    Raises:
-        KeysRefused: the name cannot be or is taken, or the folders cannot be used.
-    """
-    check_name(name)
-    if (folder / role / f"{name}.key").exists() or name == LOCAL:
-        raise KeysRefused(f"{name} is there already, in {folder / role}. `avaliacoes keys remove {name}` comes first")
-    for other in ROLES:
-        if (folder / other / f"{name}.key").exists():
-            write_public(folder / role / f"{name}.key", read_public(folder / other / f"{name}.key"), name)
-            return None
-    place = target or folder / CLIENTS / name
-    pair = make_pair()
-    before = os.umask(0o077)
-    try:
-        try:
-            place.mkdir(mode=0o700, parents=True)
-        except OSError as error:
-            raise KeysRefused(f"cannot make the client folder {place}: {error.strerror}") from error
-        write_pair(place, CLIENT, pair)
-        write_public(place / f"{COLLECTOR}.key", read_public(folder / f"{COLLECTOR}.key"), COLLECTOR)
-        # Last, so that nobody is let in whose folder was not finished.
-        write_public(folder / role / f"{name}.key", pair.public, name)
-    finally:
-        os.umask(before)
-    return place
-
-
-def remove_client(folder: Path, name: str) -> list[str]:
-    """Take a name out of every role; the roles it had, none if it was not there."""
-    check_name(name)
-    had = []
-    for role in ROLES:
-        path = folder / role / f"{name}.key"
-        if path.exists():
-            path.unlink()
-            had.append(role)
-    if (folder / CLIENTS / name).is_dir():
-        shutil.rmtree(folder / CLIENTS / name)
-    return had
+# Writing
 
 
 def write_pair(folder: Path, name: str, pair: Pair) -> None:

@@ -9,6 +9,7 @@ import argparse
 import os
 from pathlib import Path
 
+from avaliacoes import key_folders
 from avaliacoes.commands import common
 from contract import keys, places, service
 
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _init(folder: Path, base: Path) -> int:
-    made = keys.make_folder(folder)
+    made = key_folders.make_folder(folder)
     common.say(f"{'made' if made else 'already there, nothing changed'}: {folder}")
     common.put(keys.read_public(folder / f"{keys.COLLECTOR}.key").encode() + b"\n")
     if made:
@@ -81,13 +82,13 @@ def _say_what_runs(base: Path) -> None:
 
 
 def _add(folder: Path, base: Path, arguments: argparse.Namespace) -> int:
-    if keys.make_folder(folder):
+    if key_folders.make_folder(folder):
         common.say(f"made the collector's keys first: {folder}")
         _say_what_runs(base)
     name = arguments.name
     role = keys.READERS if arguments.reader else keys.WRITERS
     target = Path(arguments.out).expanduser().absolute() if arguments.out else None
-    place = keys.add_client(folder, name, role, target)
+    place = key_folders.add_client(folder, name, role, target)
     verb = "follow the feed" if arguments.reader else "send records"
     if place is None:
         common.say(f"{name} may {verb} now too, with the key it has.")
@@ -113,7 +114,7 @@ def _endpoint(base: Path) -> str:
 
 
 def _remove(folder: Path, name: str) -> int:
-    had = keys.remove_client(folder, name)
+    had = key_folders.remove_client(folder, name)
     if not had:
         common.say(f"avaliacoes: no key called {name} in {folder}")
         return service.EXIT_FAILED

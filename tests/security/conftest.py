@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "collector"))
 from keyed import Follower, KeyedProducer, Running, start
 
+from avaliacoes import key_folders
 from contract import keys, places
 
 
@@ -22,7 +23,7 @@ def folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv(keys.ENV_KEYS, raising=False)
     places.prepare_base(place)
     made = keys.folder_of(place)
-    keys.make_folder(made)
+    key_folders.make_folder(made)
     return made
 
 

@@ -13,6 +13,7 @@ from typing import IO, Any
 import zmq
 from raw_producer import RawProducer, status
 
+from avaliacoes import key_folders
 from contract import keys, names, wire
 
 
@@ -127,7 +128,7 @@ class Follower:
 
 def stranger(server: str) -> keys.ClientKeys:
     """A well-formed key that nobody was told of."""
-    return keys.ClientKeys(keys.make_pair(), server)
+    return keys.ClientKeys(key_folders.make_pair(), server)
 
 
 #: A real training in a few lines, for another process: `logged` is printed before what close() said.

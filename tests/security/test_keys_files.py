@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import zmq.auth
 
+from avaliacoes import key_folders
 from avaliacoes.__main__ import main
 from collector import settings as collector_settings
 from contract import keys, places, service
@@ -32,9 +33,9 @@ def modes(folder: Path) -> dict[str, int]:
 def test_folders_are_0700_and_files_0600_under_any_umask(tmp_path: Path, open_umask: object) -> None:
     """Nobody but their owner can read or list anything of the keys, whatever the umask was."""
     folder = tmp_path / "keys"
-    assert keys.make_folder(folder)
-    keys.add_client(folder, "gpu1", keys.WRITERS)
-    keys.add_client(folder, "desk", keys.READERS, tmp_path / "for desk")
+    assert key_folders.make_folder(folder)
+    key_folders.add_client(folder, "gpu1", keys.WRITERS)
+    key_folders.add_client(folder, "desk", keys.READERS, tmp_path / "for desk")
     for path, mode in {**modes(folder), **modes(tmp_path / "for desk")}.items():
         assert mode == (0o700 if Path(path).is_dir() else 0o600), path
     assert not list(folder.rglob("*.tmp"))
@@ -42,7 +43,7 @@ def test_folders_are_0700_and_files_0600_under_any_umask(tmp_path: Path, open_um
 
 def test_the_tools_of_zeromq_read_the_files(tmp_path: Path) -> None:
     """A key file is the certificate that ZeroMQ's own loader expects."""
-    keys.make_folder(tmp_path)
+    key_folders.make_folder(tmp_path)
     public, secret = zmq.auth.load_certificate(tmp_path / "collector.key_secret")
     pair = keys.read_pair(tmp_path / "collector.key_secret")
     assert (public.decode(), secret.decode()) == (pair.public, pair.secret)
@@ -53,7 +54,7 @@ def test_the_tools_of_zeromq_read_the_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     """A secret with any bit for group or others is not used, and the text says chmod."""
-    keys.make_folder(tmp_path)
+    key_folders.make_folder(tmp_path)
     for name in ("collector", "local"):
         path = tmp_path / f"{name}.key_secret"
         path.chmod(mode)
@@ -67,7 +68,7 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> 
 def test_a_folder_that_others_can_write_is_refused(tmp_path: Path, where: str) -> None:
     """Where others could put a key, no key is believed, and the text says chmod."""
     folder = tmp_path / "keys"
-    keys.make_folder(folder)
+    key_folders.make_folder(folder)
     (folder / where).chmod(0o770)
     with pytest.raises(keys.KeysRefused, match="chmod 700"):
         keys.check_folder(folder / where)
@@ -95,7 +96,7 @@ def test_the_collector_refuses_secrets_that_others_can_read(spawn, folder: Path,
 )
 def test_a_damaged_key_file_is_refused(tmp_path: Path, content: bytes) -> None:
     """A file without a key in it raises `KeysRefused`, in a folder of keys it is left out."""
-    keys.make_folder(tmp_path)
+    key_folders.make_folder(tmp_path)
     (tmp_path / "writers" / "broken.key").write_bytes(content)
     with pytest.raises(keys.KeysRefused, match="avaliacoes keys"):
         keys.read_public(tmp_path / "writers" / "broken.key")
@@ -105,10 +106,12 @@ def test_a_damaged_key_file_is_refused(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "a..b", "x\0", "é", "a" * 64, "local", "-rf"])
 def test_names_that_cannot_be(tmp_path: Path, name: str) -> None:
     """A name that is no plain file name, or is ours, makes no file anywhere."""
-    keys.make_folder(tmp_path / "keys")
+    key_folders.make_folder(tmp_path / "keys")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(keys.KeysRefused):
-        keys.add_client(tmp_path / "keys", name, keys.WRITERS)
+        key_folders.add_client(tmp_path / "keys", name, keys.WRITERS)
+    with pytest.raises(keys.KeysRefused):
+        key_folders.remove_client(tmp_path / "keys", name if name != "a" * 64 else "local")
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -151,8 +154,8 @@ def test_a_producer_refuses_a_wide_endpoint_without_keys(place: Path, monkeypatc
     for endpoint in ("tcp://192.0.2.7:5555", "tcp://gpu.example:5555", "tcp://[2001:db8::1]:5555"):
         with pytest.raises(EndpointRefused, match="avaliacoes keys add"):
             Producer(place, endpoint=endpoint)
-    keys.make_folder(place.parent / "keys")
-    client = keys.add_client(place.parent / "keys", "gpu1", keys.WRITERS)
+    key_folders.make_folder(place.parent / "keys")
+    client = key_folders.add_client(place.parent / "keys", "gpu1", keys.WRITERS)
     monkeypatch.setenv(keys.ENV_KEYS, str(client))
     assert check_endpoint("tcp://192.0.2.7:5555", place) == "tcp://192.0.2.7:5555"
     with pytest.raises(EndpointRefused):
@@ -173,7 +176,7 @@ def test_a_collector_refuses_a_wide_bind_without_keys(place: Path, folder: Path,
     without = place.parent / "another"
     with pytest.raises(collector_settings.SettingsRefused, match="avaliacoes keys init"):
         collector_settings.make(without, bind=bind, environment={})
-    client = keys.add_client(folder, "gpu1", keys.WRITERS)
+    client = key_folders.add_client(folder, "gpu1", keys.WRITERS)
     with pytest.raises(collector_settings.SettingsRefused, match="avaliacoes keys init"):
         collector_settings.make(without, bind=bind, environment={keys.ENV_KEYS: str(client)})
     assert collector_settings.make(place, bind=bind, environment={}).keys == folder

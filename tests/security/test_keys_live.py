@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from keyed import Follower, KeyedProducer, Running, denied, start, stranger, totals, trainer_command
+from keyed import Follower, KeyedProducer, Running, denied, start, stranger, totals
 from raw_producer import numbers, read_lines, status
 
+from avaliacoes import key_folders
 from contract import keys, names, service
 from producer import Producer
 
@@ -23,7 +22,7 @@ SESSION = "run_20250101_000000"
 
 
 def let_in(folder: Path, name: str, role: str = keys.WRITERS) -> keys.ClientKeys:
-    made = keys.add_client(folder, name, role)
+    made = key_folders.add_client(folder, name, role)
     assert made is not None
     return keys.client_keys(made)
 
@@ -50,7 +49,7 @@ def test_strangers_are_refused_and_counted_while_the_good_ones_go_on(
     try:
         bad = [
             connect(collector.ingest, found)
-            for found in (stranger(server), None, keys.ClientKeys(local.own, keys.make_pair().public), reader)
+            for found in (stranger(server), None, keys.ClientKeys(local.own, key_folders.make_pair().public), reader)
         ]
         assert not any(client.gets_in(2.0) for client in bad)
         assert until(lambda: totals(collector.base).get("stored", 0) > 1000)
@@ -102,7 +101,7 @@ def test_a_key_let_in_and_taken_away_while_the_collector_runs(
 ) -> None:
     """Adding a key needs no restart; removing it cuts its live connections within seconds, and nobody else loses a record."""
     gone, stays = let_in(folder, "gpu1"), let_in(folder, "gpu2")
-    assert keys.add_client(folder, "gpu1", keys.READERS) is None
+    assert key_folders.add_client(folder, "gpu1", keys.READERS) is None
     first = connect(collector.ingest, gone, session="gone_20250101_000000")
     second = connect(collector.ingest, stays, session="stays_20250101_000000")
     watching = follow(collector.feed, gone)
@@ -111,7 +110,7 @@ def test_a_key_let_in_and_taken_away_while_the_collector_runs(
         client.numbered("training", 0, 10)
         client.wait_acked("training", 10)
     assert watching.hears(10)
-    assert keys.remove_client(folder, "gpu1") == ["writers", "readers"]
+    assert key_folders.remove_client(folder, "gpu1") == ["writers", "readers"]
 
     def cut_off() -> bool:
         first.poll(0.05)
@@ -134,13 +133,13 @@ def test_a_producer_survives_the_cut_of_another(collector: Running, folder: Path
     good = Producer(collector.base, session=SESSION, autostart=False)
     step = 0
     for turn in range(4):
-        keys.add_client(folder, f"gpu{turn}", keys.WRITERS)
+        key_folders.add_client(folder, f"gpu{turn}", keys.WRITERS)
         for _ in range(1500):
             good.log("training", step, {"n": step})
             step += 1
         before = status(collector.base).get("keys") or {}
         assert until(lambda: (status(collector.base).get("keys") or {}).get("writers") == 2), before
-        keys.remove_client(folder, f"gpu{turn}")
+        key_folders.remove_client(folder, f"gpu{turn}")
         for _ in range(1500):
             good.log("training", step, {"n": step})
             step += 1
@@ -194,7 +193,7 @@ def test_a_machine_with_a_new_key_under_its_old_name_goes_on(
     first.wait_up()
     first.numbered("training", 0, 10)
     first.wait_acked("training", 10)
-    keys.remove_client(folder, "gpu1")
+    key_folders.remove_client(folder, "gpu1")
     second = connect(collector.ingest, let_in(folder, "gpu1"), producer=first.producer)
     second.wait_up()
     second.numbered("training", 10, 10)
@@ -246,7 +245,7 @@ def test_a_collector_that_gets_keys_later_is_found_again(
     assert good.flush(20)
     before.process.terminate()
     before.process.wait(10)
-    keys.make_folder(keys.folder_of(place))
+    key_folders.make_folder(keys.folder_of(place))
     for step in range(1000, 2000):
         good.log("training", step, {"n": step})
     start(spawn, place)
@@ -261,8 +260,8 @@ def test_a_keys_folder_elsewhere(
     """With --keys elsewhere the announcement names the folder, and a client folder reaches the same collector by endpoint."""
     monkeypatch.delenv(keys.ENV_KEYS, raising=False)
     folder = tmp_path / "elsewhere"
-    keys.make_folder(folder)
-    client = keys.add_client(folder, "gpu1", keys.WRITERS)
+    key_folders.make_folder(folder)
+    client = key_folders.add_client(folder, "gpu1", keys.WRITERS)
     running = start(spawn, place, "--keys", str(folder), "--bind", "tcp://127.0.0.1:*")
     near = Producer(place, session="near_20250101_000000", autostart=False)
     near.log("training", 0, {"n": 0})
@@ -274,87 +273,3 @@ def test_a_keys_folder_elsewhere(
     assert (
         numbers(place, "training", "near_20250101_000000") == numbers(place, "training", "far_20250101_000000") == [0]
     )
-
-
-# From another network namespace: an address that is not this machine's loopback
-
-
-@pytest.fixture
-def other_network(tmp_path: Path) -> Any:
-    """`(address of this side, prefix for commands over there)`: a namespace joined to us by a pair of virtual cables."""
-    if os.geteuid() != 0:
-        pytest.skip("another network namespace needs root")
-    name = f"av{os.getpid() % 100_000}"
-    near, far = f"{name}n", f"{name}f"
-    address = f"10.{os.getpid() % 200 + 20}.{os.getpid() // 200 % 250}"
-    commands = [
-        f"ip netns add {name}",
-        f"ip link add {near} type veth peer name {far} netns {name}",
-        f"ip addr add {address}.1/30 dev {near}",
-        f"ip link set {near} up",
-        f"ip -n {name} addr add {address}.2/30 dev {far}",
-        f"ip -n {name} link set {far} up",
-        f"ip -n {name} link set lo up",
-    ]
-    try:
-        try:
-            for command in commands:
-                subprocess.run(command.split(), check=True, capture_output=True, timeout=20)
-        except (OSError, subprocess.SubprocessError) as error:
-            pytest.skip(f"no second network namespace here: {error} {getattr(error, 'stderr', b'')!r:.200}")
-        yield f"{address}.1", ["ip", "netns", "exec", name]
-    finally:
-        for command in (f"ip link del {near}", f"ip netns del {name}"):
-            try:
-                subprocess.run(command.split(), check=False, capture_output=True, timeout=20)
-            except OSError:
-                pass
-
-
-def test_from_another_network(
-    spawn: Callable[..., subprocess.Popen[bytes]],
-    folder: Path,
-    place: Path,
-    tmp_path: Path,
-    other_network: tuple[str, list[str]],
-    until: Until,
-) -> None:
-    """A training on another address stores everything with its key; without one, or with a stranger's, it stores nothing."""
-    address, prefix = other_network
-    running = start(spawn, place, "--bind", "tcp://0.0.0.0:*")
-    endpoint = f"tcp://{address}:{running.ingest.rpartition(':')[2]}"
-    client = keys.add_client(folder, "gpu1", keys.WRITERS)
-    assert client is not None
-    wrong = keys.add_client(folder, "gone", keys.WRITERS, tmp_path / "gone")
-    assert wrong is not None
-    keys.remove_client(folder, "gone")
-
-    def over_there(base: Path, given: Path | None) -> tuple[str, str]:
-        environment = {**os.environ, "AVALIACOES_ENDPOINT": endpoint}
-        if given is not None:
-            environment[keys.ENV_KEYS] = str(given)
-        process = subprocess.run(
-            [*prefix, *trainer_command(base, 3000)], env=environment, capture_output=True, text=True, timeout=90
-        )
-        return process.stdout, process.stderr
-
-    out, _ = over_there(tmp_path / "far good", client)
-    assert out.startswith("all stored"), out
-    session = out.split()[-1]
-    assert [line["step"] for line in read_lines(place, "training", session)] == list(range(3000))
-    out, error = over_there(tmp_path / "far none", None)
-    assert not out and "avaliacoes keys add" in error
-    out, _ = over_there(tmp_path / "far wrong", wrong)
-    assert out.startswith("not stored"), out
-    assert until(lambda: denied(status(place), "ingest").get("unknown key", 0) >= 1)
-    raw = (
-        "import zmq,sys\ns=zmq.Context().socket(zmq.SUB)\ns.subscribe(b'')\n"
-        f"s.connect('tcp://{address}:{running.feed.rpartition(':')[2]}')\nprint('heard' if s.poll(2000) else 'silence')\n"
-        "s.close(0)"
-    )
-    heard = subprocess.run(
-        [*prefix, trainer_command(place, 0)[0], "-c", raw], capture_output=True, text=True, timeout=60
-    )
-    assert heard.stdout.strip() == "silence", heard
-    assert sorted(path.name for path in place.glob("training_*.jsonl")) == [f"training_{session}.jsonl"]
-    assert running.process.poll() is None
