@@ -62,7 +62,9 @@ class Stagnation:
             self._without_gain = 0
             return Verdict(CLEAR, metric, loss)
         self._without_gain += 1
-        if self._without_gain < self._window or level > self._best + _FAR * gain:
+        if self._without_gain < self._window:
+            return Verdict(CLEAR, metric, loss)
+        if level > self._best + _FAR * gain:
             return Verdict(BETWEEN, metric, loss)
         text = (
             f"{metric} has not improved by {self._share:.2g} of its value for {self._without_gain} records, since step "

@@ -184,3 +184,17 @@ def test_the_same_records_give_the_same_alerts_however_they_interleave(
     expected = all_of(live, stream)
     assert all_of(restarted, sorted(stream, key=lambda pair: pair[0])) == expected
     assert all_of(stuttering, [*stream[:again], *stream]) == expected
+
+
+def test_a_stagnation_resolves_once_the_loss_falls_again() -> None:
+    """A loss that is flat and then falls on: the stagnation fires, and is over while the loss still falls."""
+    engine = Engine()
+    losses = [1.0] * 120 + [1.0 * 0.98**n for n in range(120)]
+    alerts = [
+        (n, alert)
+        for n, loss in enumerate(losses)
+        for alert in engine.update("training", record(n, loss=loss))
+        if alert["rule"] == "stagnation"
+    ]
+    assert [alert["state"] for _, alert in alerts] == ["firing", "resolved"]
+    assert alerts[0][0] < 120 < alerts[1][0] < 160
