@@ -46,7 +46,7 @@ def test_pandas_reads_it(place: Path) -> None:
         session = integration.session
         for step in range(50):
             integration.log_training_step(loss=step * 0.1)
-    frame = pandas.read_csv(place / f"training_{session}.csv")
+    frame = pandas.read_csv(place / f"training_{session}.csv", float_precision="round_trip")
     assert frame["loss"].tolist() == LogReader(place, session).to_dataframe("training")["loss"].tolist()
 
 
