@@ -330,7 +330,8 @@ class Producer:
             self.stream(names.LIFECYCLE)(0, {"event": "end", "status": status, "error": error, **figures})
         self._closed = True
         for stream in tuple(self._streams):
-            stream.rotate()
+            if stream.category != names.LIFECYCLE:  # its block stays open: a loss may still have to be told
+                stream.rotate()
         done = self._drain(timeout)
         self._sender.stop()
         self._sender.join(2.0)
@@ -361,7 +362,7 @@ class Producer:
     def _drain(self, timeout: float | None) -> bool:
         begin = time.monotonic()
         self._sender.progress_at = max(self._sender.progress_at, begin)
-        while not self.flush(0.25):
+        while not self.flush(0.25) or any(stream.acked < stream.logged() for stream in tuple(self._streams)):
             now = time.monotonic()
             if timeout is not None and now - begin > timeout:
                 return False

@@ -415,10 +415,13 @@ class Sender(threading.Thread):
             count = chunk.end_seq - max(stream.acked, chunk.first_seq)
             if count > 0:
                 stream.given_up += count
-                self._advance(stream, chunk.end_seq, time.monotonic())
                 counts[stream.category] = counts.get(stream.category, 0) + count
+        # Told before anything moves on, or a `close()` that waits for that would be gone already.
         for category, count in counts.items():
             self._on_loss(category, count, reason)
+        for stream, chunk in lost:
+            if chunk.end_seq > stream.acked:
+                self._advance(stream, chunk.end_seq, time.monotonic())
 
     def spool_everything(self) -> bool:
         """Move all that is unacknowledged to disk (the thread has ended); True if all of it is there."""
