@@ -22,7 +22,8 @@ class Account:
     """One session's records, in numbers.
 
     `logged`, `waiting`, `spooled`, `resent` and `dropped` are what its producers last said (each five seconds, and at
-    their end; None when none ever did), summed up; `stored` is what stands in the files; `orphaned` waits in the ring or
+    their end; None when none ever did), summed up; `skipped` is what the collector found missing in between, mostly the same
+    records as those dropped; `stored` is what stands in the files; `orphaned` waits in the ring or
     spool of a dead producer; `lost` is what is known to be nowhere.
     """
 
@@ -34,6 +35,7 @@ class Account:
     spooled: int = 0
     resent: int = 0
     dropped: int = 0
+    skipped: int = 0
     orphaned: int = 0
     lost: int = 0
     per_category: dict[str, int] = field(default_factory=dict)
@@ -70,7 +72,7 @@ def account_of(base: Path, session: str, now: float, orphaned: int = 0) -> Accou
     if not running:
         # The last words of a producer were written before its last records went out: the files say what became of them.
         account.waiting = account.spooled = 0
-    account.lost = account.dropped
+    account.lost = max(account.dropped, account.skipped)
     alive = running or account.state in (lifecycle.RUNNING, lifecycle.STALLED)
     if account.logged is not None and not alive and not service.is_running(base, "collector"):
         ever = max(account.stored, _ever_stored(base, session))
@@ -98,6 +100,8 @@ def _last_words(base: Path, session: str, account: Account) -> tuple[list[Record
         elif event == "gap":
             reason = str(record.get("reason"))
             account.reasons[reason] = account.reasons.get(reason, 0) + int(record.get("dropped") or 0)
+        elif event == "skipped" and record.get("category") not in (names.ALERTS, names.LIFECYCLE):
+            account.skipped += int(record.get("count") or 0)
         elif event == "adopted":
             open_producers.discard(str(record.get("producer")))
         if event == "end":
