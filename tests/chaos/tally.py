@@ -17,23 +17,25 @@ from pathlib import Path
 CATEGORIES = ("training", "gradients", "convergence", "rewards", "performance")
 SLOTS = 2_048
 _HEAD = 64
-_WORDS = _HEAD + SLOTS * len(CATEGORIES) * 2
 NO_LIMIT = 1 << 60
 
 
 class Tally:
-    """Opens the counter file, made when it is not there."""
+    """Opens the counter file, made with room for `slots` slots when it is not there."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], slots: int = SLOTS) -> None:
         self.path = Path(path)
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fresh = os.fstat(fd).st_size == 0
+            size = os.fstat(fd).st_size
+            fresh = size == 0
             if fresh:
-                os.posix_fallocate(fd, 0, _WORDS * 8)
-            self._map = mmap.mmap(fd, _WORDS * 8)
+                size = self.index(slots, CATEGORIES[0]) * 8
+                os.posix_fallocate(fd, 0, size)
+            self._map = mmap.mmap(fd, size)
         finally:
             os.close(fd)
+        self.slots = (size // 8 - _HEAD) // (len(CATEGORIES) * 2)
         self.words = memoryview(self._map).cast("Q")
         if fresh:
             self.words[0] = NO_LIMIT
@@ -67,7 +69,7 @@ class Tally:
 
     def used(self) -> list[tuple[int, str]]:
         """Every (slot, category) in which a call was begun."""
-        return [(slot, c) for slot in range(SLOTS) for c in CATEGORIES if self.begun(slot, c)]
+        return [(slot, c) for slot in range(self.slots) for c in CATEGORIES if self.begun(slot, c)]
 
     def total(self) -> int:
         """Calls returned, all slots together."""
