@@ -124,7 +124,7 @@ def leftovers(base: Path) -> list[str]:
     found = [path.name for path in (base / ".avaliacoes" / "spool").glob("*.spool")]
     runtime = os.environ.get("AVALIACOES_RUNTIME_DIR")
     if runtime:
-        found += [path.name for path in Path(runtime).glob("avaliacoes-*/*/rings/*") if _of(path, base)]
+        found += [path.name for path in Path(runtime).glob("avaliacoes-*/*/rings/*.ring") if _of(path, base)]
     return found
 
 
