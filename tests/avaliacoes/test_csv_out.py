@@ -45,8 +45,8 @@ def test_pandas_reads_it(place: Path) -> None:
     with create_integrated_logger(place, enable_csv_fallback=True) as integration:
         session = integration.session
         for step in range(50):
-            integration.log_training_step(loss=step * 0.1)
-    frame = pandas.read_csv(place / f"training_{session}.csv", float_precision="round_trip")
+            integration.log_training_step(loss=step * 0.125)  # exact in binary, whatever the parser
+    frame = pandas.read_csv(place / f"training_{session}.csv")
     assert frame["loss"].tolist() == LogReader(place, session).to_dataframe("training")["loss"].tolist()
 
 
