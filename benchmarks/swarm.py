@@ -20,7 +20,8 @@ from benchmarks.workload import steps
 from contract import names, wire
 
 WINDOW = 64
-RESEND_S = 1.0
+#: As the producer's sender waits: a second, and three times the usual delay of an acknowledgement.
+RESEND_S, ACK_DELAYS = 1.0, 3.0
 
 
 class Trainer:
@@ -30,7 +31,7 @@ class Trainer:
         self.session, self.producer = session, names.new_producer()
         self.topic = wire.topic_of(session, "training")
         self.acked = self.cursor = self.total = self.resent = 0
-        self.moved = 0.0
+        self.moved = self.ack_delay = 0.0
         self.up = False
         self.socket = context.socket(zmq.XPUB)
         for option, value in (
@@ -57,13 +58,14 @@ class Trainer:
             else:
                 acked = wire.unpack_ack(frame, self.producer).get("training", 0)
                 if acked > self.acked:
+                    self.ack_delay += 0.1 * (now - self.moved - self.ack_delay)
                     self.acked, self.moved = acked, now
 
     def send(self, payload: bytes, batch: int, now: float) -> None:
         """Whatever may be sent of the records up to `total`, `batch` at a time (the payload repeats)."""
         if not self.up:
             return
-        if self.cursor > self.acked and now - self.moved > RESEND_S:
+        if self.cursor > self.acked and now - self.moved > RESEND_S + ACK_DELAYS * self.ack_delay:
             self.resent += self.cursor - self.acked
             self.cursor, self.moved = self.acked, now
         while self.cursor + batch <= self.total and self.cursor - self.acked < WINDOW * batch:

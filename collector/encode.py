@@ -11,9 +11,11 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Final
 
 import msgpack
+from orjson import dumps
 
 from contract import names
 from contract.lines import LineRefused, encode_line, text_of
@@ -85,6 +87,7 @@ def encode(producer: str, first: int, records: Sequence[Any], now: float, last_s
     append = lines.append
     seq = first
     step = last_step
+    plain = True
     try:
         for timestamp, step, metrics in records:
             if (
@@ -92,19 +95,31 @@ def encode(producer: str, first: int, records: Sequence[Any], now: float, last_s
                 or type(timestamp) is not float
                 or type(metrics) is not dict
                 or not -1e15 < timestamp < 1e15
-                or "timestamp" in metrics
-                or "step" in metrics
             ):
                 return _encode_slowly(producer, first, records, now, last_step)
-            append(encode_line(producer, seq, timestamp, step, metrics))
+            record = {"_p": producer, "_q": seq, "timestamp": timestamp, "step": step, **metrics}
+            if len(record) != len(metrics) + 4:  # a metric is called like a key of ours
+                return _encode_slowly(producer, first, records, now, last_step)
+            # Finite numbers alone, as nearly always, need none of the care of `encode_line`.
+            try:
+                simple = isfinite(sum(metrics.values()))
+            except (TypeError, OverflowError):
+                simple = False
+            if simple:
+                append(dumps(record))
+            else:
+                plain = False
+                append(encode_line(producer, seq, timestamp, step, metrics))
             seq += 1
-    except (TypeError, ValueError):  # LineRefused is a ValueError
+    except (TypeError, ValueError):  # LineRefused and orjson's error are ValueErrors
         return _encode_slowly(producer, first, records, now, last_step)
     count = len(lines)
     longest = max(map(len, lines)) if lines else 0
     data = _joined(lines)
-    suspicious = longest > _LOOK_TWICE_BYTES or data.count(b"[") + data.count(b"{") - count > names.MAX_NESTING
-    if suspicious and any(_within_limits(record[2]) is not record[2] for record in records):
+    nested = not plain and data.count(b"[") + data.count(b"{") - count > names.MAX_NESTING
+    if (nested or longest > _LOOK_TWICE_BYTES) and any(
+        _within_limits(record[2]) is not record[2] for record in records
+    ):
         return _encode_slowly(producer, first, records, now, last_step)
     return Encoded(data, count, step if count else last_step)
 

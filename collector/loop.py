@@ -35,7 +35,8 @@ ROUND_BYTES: Final = 2 << 20
 OFFSETS_S: Final = 0.5
 OFFSETS_RECENT_S: Final = 60.0
 SECOND: Final = 1.0
-CHECKPOINTS_PER_TICK: Final = 64
+#: Of each second, for checkpoints: with a thousand sessions each has its turn every ten seconds or so.
+CHECKPOINTS_S: Final = 0.02
 DRAIN_S: Final = 1.0
 SYNC_S: Final = 1.5
 _IDLE_POLL_S: Final = 0.25
@@ -205,7 +206,7 @@ class Loop:
         if not self._second(now):
             return
         self._near = self.people.count(now, 10.0)
-        self.ingest.sessions.save_changed(CHECKPOINTS_PER_TICK)
+        self.ingest.sessions.save_changed(CHECKPOINTS_S)
         if self.settings.durability != "power":
             self.ingest.store.sync()
         if not self._announced:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,8 @@ from contract.wire import FrameRefused
 #: Every forked child is a producer, so a session may see many; beyond this it is no training but an attack.
 MAX_PRODUCERS_PER_SESSION: Final = 100_000
 MAX_CATEGORIES_PER_SESSION: Final = 256
+#: For all checkpoints at the end, out of the five seconds that stopping may take; a missing one only costs reading.
+_SAVE_ALL_S: Final = 1.5
 _ROOT: Final = re.compile(r"[0-9a-f]{12}")
 _STRANGER: Final = "-"
 
@@ -250,9 +253,10 @@ class Sessions:
             session.alert_ids = ids
         return session.alert_ids
 
-    def save_changed(self, limit: int) -> None:
-        """Write the checkpoints of the sessions that changed longest ago, `limit` of them at most."""
-        for _ in range(min(limit, len(self._changed))):
+    def save_changed(self, seconds: float) -> None:
+        """Write the checkpoints of the sessions that changed longest ago, for about `seconds`."""
+        deadline = time.monotonic() + seconds
+        while self._changed and time.monotonic() < deadline:
             _, session = self._changed.popitem(last=False)
             session.changed = False
             with suppress(OSError):  # a checkpoint only saves reading; the files hold the truth
@@ -287,7 +291,7 @@ class Sessions:
 
     def close(self) -> None:
         """Write every checkpoint that is due."""
-        self.save_changed(len(self._changed))
+        self.save_changed(_SAVE_ALL_S)
 
 
 def _see_gap(note: Checkpoint, line: bytes) -> None:

@@ -131,10 +131,19 @@ def read_ring(fd: int) -> RingContent | None:
     return RingContent(producer, session, pid, created, acked, blocks)
 
 
+def pack_spool_head(
+    producer: str, session: str, category: str, first_seq: int, count: int, payload: bytes | memoryview
+) -> bytes:
+    """What stands before `payload` in a spool entry: apart, so that a payload is written without being copied."""
+    meta: bytes = msgpack.packb((producer, session, category, first_seq, count))
+    checksum = zlib.crc32(payload, zlib.crc32(meta))
+    return SPOOL_HEAD.pack(SPOOL_MAGIC, len(meta), len(payload), checksum) + meta
+
+
 def pack_spool_entry(block: Block) -> bytes:
-    meta: bytes = msgpack.packb((block.producer, block.session, block.category, block.first_seq, block.count))
-    checksum = zlib.crc32(block.payload, zlib.crc32(meta))
-    return SPOOL_HEAD.pack(SPOOL_MAGIC, len(meta), len(block.payload), checksum) + meta + block.payload
+    """A whole spool entry."""
+    head = pack_spool_head(block.producer, block.session, block.category, block.first_seq, block.count, block.payload)
+    return head + block.payload
 
 
 def read_spool(path: Path) -> Iterator[Block]:

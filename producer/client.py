@@ -35,11 +35,14 @@ _LOG = logging.getLogger("avaliacoes")
 DEFAULT_BUFFER = 65_536
 DEFAULT_FLUSH_S = 0.02
 DEFAULT_SPOOL_BYTES = 1 << 30
-#: Bytes of ring per record of buffer: what a record with eight float metrics and their names takes, and half again.
-_BYTES_PER_RECORD = 256
+#: Bytes of ring per record of buffer: about what a record with eight float metrics and their names takes.
+_BYTES_PER_RECORD = 128
 _MIN_BLOCKS, _MAX_BLOCKS = 32, 1024
-#: Blocks in the heap when the ring is full and the spool has not yet caught up (32 MiB).
-_MAX_HEAP_BLOCKS = 512
+#: Blocks in the heap when the ring is full and the spool has not yet caught up (8 MiB). From the first share on, each new
+#: block lets go of the interpreter for a moment: a loop that does nothing but log would starve the sender that helps it.
+_MAX_HEAP_BLOCKS = 128
+_YIELD_FROM_BLOCKS = 8
+_YIELD_S = 0.0005
 _CLOSE_PATIENCE_S = 10.0
 _CLOSE_LONGEST_S = 120.0
 _EXIT_S = 1.2
@@ -203,6 +206,8 @@ class Producer:
                 "full", "session %s: memory and spool are full; the newest records are dropped", self.session
             )
             return False
+        if self._heap_blocks >= _YIELD_FROM_BLOCKS:
+            time.sleep(_YIELD_S * (1 + self._heap_blocks // 32))
         self._heap_blocks += 1
         return True
 

@@ -29,14 +29,17 @@ from producer.stream import Chunk, Stream
 
 _LOG = logging.getLogger("avaliacoes")
 
+#: Seconds without progress until a stream is sent again, and times the usual delay of an acknowledgement on top: a
+#: collector of a thousand producers acknowledges once a second.
 _RESEND_S = 1.0
+_ACK_DELAYS = 3.0
 _RESEND_MAX_S = 8.0
 _GAP_RESEND_S = 0.2
 _LOOK_EVERY_S = 0.1
 #: After this long without a record and with nothing in flight the thread sleeps until it is woken.
 _DOZE_AFTER_S = 0.3
 #: A round that finds this many new records is followed by the next one soon.
-_BRISK_RECORDS, _BRISK_S = 4, 0.005
+_BRISK_RECORDS, _BRISK_S = 4, 0.008
 _DOZE_S = 1.0
 #: Share of the ring in use from which closed blocks go to the spool, and to which it is brought down.
 _SPOOL_FROM, _SPOOL_TO = 0.60, 0.40
@@ -49,6 +52,7 @@ class _Sent(NamedTuple):
     chunk: Chunk
     end_seq: int
     end_byte: int
+    at: float
 
 
 class Sender(threading.Thread):
@@ -99,6 +103,7 @@ class Sender(threading.Thread):
         self._resend_after: dict[str, float] = {}
         self._nap = nap
         self._stored_before = 0
+        self._ack_delay = 0.0
         self._heap_returned = heap_returned
         self._heap_in_use = heap_in_use
         self._adoption = adoption
@@ -231,7 +236,7 @@ class Sender(threading.Thread):
         for stream in tuple(self._streams):
             # Before the window is looked at: a full one empties by acks, or by going back.
             if stream.sent_seq > stream.acked:
-                patience = self._resend_after.get(stream.category, _RESEND_S)
+                patience = self._resend_after.get(stream.category, _RESEND_S + _ACK_DELAYS * self._ack_delay)
                 if now - max(stream.moved_at, stream.resent_at) > patience:
                     self._resend_after[stream.category] = min(2 * patience, _RESEND_MAX_S)
                     self._go_back(stream, now)
@@ -279,7 +284,7 @@ class Sender(threading.Thread):
                     self.resent += min(end_seq, stream.sent_seq) - stream.cursor_seq
                 stream.sent_seq = max(stream.sent_seq, end_seq)
                 stream.cursor_seq, stream.cursor_byte = end_seq, size
-                self._inflight.append(_Sent(stream, chunk, end_seq, size))
+                self._inflight.append(_Sent(stream, chunk, end_seq, size, now))
                 sent = True
             if not closed or following is None:
                 break
@@ -341,8 +346,9 @@ class Sender(threading.Thread):
     def _retire(self) -> None:
         inflight = self._inflight
         while inflight and inflight[0].stream.acked >= inflight[0].end_seq:
-            stream, chunk, end_seq, end_byte = inflight.popleft()
+            stream, chunk, end_seq, end_byte, at = inflight.popleft()
             stream.base, stream.base_seq, stream.base_byte = chunk, end_seq, end_byte
+            self._ack_delay += 0.1 * (time.monotonic() - at - self._ack_delay)
 
     # Overflow
 

@@ -51,20 +51,25 @@ class Spool:
             OSError: they could not be written whole; nothing has changed.
         """
         segment = self._segment()
-        entries = [blocks.pack_spool_entry(stream.seal(chunk)) for stream, chunk in chunks]
-        whole = sum(len(entry) for entry in entries)
+        pieces: list[bytes | memoryview] = []
+        sizes = []
+        for stream, chunk in chunks:
+            head, payload = stream.seal(chunk)
+            pieces += (head, payload)
+            sizes.append(len(head) + len(payload))
+        whole = sum(sizes)
         try:
-            done = os.writev(segment.fd, entries)
+            done = os.writev(segment.fd, pieces)
             if done < whole:
-                rest = memoryview(b"".join(entries))[done:]
+                rest = memoryview(b"".join(pieces))[done:]
                 while rest:
                     rest = rest[os.write(segment.fd, rest) :]
         except OSError:
             os.ftruncate(segment.fd, segment.size)
             os.lseek(segment.fd, segment.size, os.SEEK_SET)
             raise
-        for (stream, chunk), entry in zip(chunks, entries, strict=True):
-            segment.size += len(entry)
+        for (stream, chunk), size in zip(chunks, sizes, strict=True):
+            segment.size += size
             chunk.spool, chunk.spool_at = segment.path, segment.size - chunk.size
             segment.live[id(chunk)] = (stream, chunk)
             self.records += chunk.count

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgpack
 
-from contract.blocks import BLOCK_BYTES, HEAD_WORDS, Block
+from contract.blocks import BLOCK_BYTES, HEAD_WORDS, pack_spool_head
 from producer.nap import Nap
 from producer.ring import Ring
 from producer.values import SUSPECT_BYTES, Converter, fits
@@ -125,16 +125,11 @@ class Stream:
         calls = _recording(self)
         self.log, self.rotate, self.drain, self.reset, self.logged = calls
 
-    def seal(self, chunk: Chunk) -> Block:
-        """The closed chunk as a block for the spool."""
-        return Block(
-            self.owner.producer_id,
-            self.owner.session,
-            self.category,
-            chunk.first_seq,
-            chunk.count,
-            bytes(chunk.payload(0, chunk.size)),
-        )
+    def seal(self, chunk: Chunk) -> tuple[bytes, bytes | memoryview]:
+        """The closed chunk as an entry of the spool: its head, and its payload as it lies."""
+        owner, payload = self.owner, chunk.payload(0, chunk.size)
+        head = pack_spool_head(owner.producer_id, owner.session, self.category, chunk.first_seq, chunk.count, payload)
+        return head, payload
 
     def move_to_ring(self, chunk: Chunk) -> bool:
         """Give a closed chunk of the heap a block of the ring; False when none is free."""
