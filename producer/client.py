@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import platform
 import re
-import socket
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import msgpack
 
-from contract import __version__, names, places
+from contract import names, places
 from contract.blocks import BLOCK_BYTES
 from producer import forks
 from producer.adoption import Adoption
+from producer.beginning import about, checked, prepare
+from producer.beginning import claim as claim_name
 from producer.discovery import Discovery
 from producer.endpoints import check_endpoint, securing
+from producer.heap import HeapBlocks
 from producer.link import Link
 from producer.nap import Nap
 from producer.ring import Ring
@@ -38,11 +37,6 @@ DEFAULT_SPOOL_BYTES = 1 << 30
 #: Bytes of ring per record of buffer: about what a record with eight float metrics and their names takes.
 _BYTES_PER_RECORD = 128
 _MIN_BLOCKS, _MAX_BLOCKS = 32, 1024
-#: Blocks in the heap when the ring is full and the spool has not yet caught up (8 MiB). From the first share on, each new
-#: block lets go of the interpreter for a moment: a loop that does nothing but log would starve the sender that helps it.
-_MAX_HEAP_BLOCKS = 128
-_YIELD_FROM_BLOCKS = 8
-_YIELD_S = 0.0005
 _CLOSE_PATIENCE_S = 10.0
 _CLOSE_LONGEST_S = 120.0
 _EXIT_S = 1.2
@@ -84,8 +78,8 @@ class Producer:
         config: dict[str, Any] | None = None,
         parent: str | None = None,
     ) -> None:
-        self._buffer_size = _checked("buffer_size", buffer_size, int, 1, 10**8)
-        self._flush_interval = float(_checked("flush_interval", flush_interval, (int, float), 0.0, 3600.0))
+        self._buffer_size = checked("buffer_size", buffer_size, int, 1, 10**8)
+        self._flush_interval = float(checked("flush_interval", flush_interval, (int, float), 0.0, 3600.0))
         self._spool_limit = int(os.environ.get("AVALIACOES_SPOOL_BYTES", DEFAULT_SPOOL_BYTES))
         self._autostart = autostart and os.environ.get("AVALIACOES_AUTOSTART", "1") != "0"
         self._lifecycle = lifecycle
@@ -93,8 +87,8 @@ class Producer:
         self.base_path = places.base_path(base_path)
         self._endpoint = check_endpoint(endpoint or os.environ.get(places.ENV_ENDPOINT) or None, self.base_path)
         wanted = names.check_session(session) if session else names.session_name(prefix)
-        _prepare(self.base_path)
-        self.session = _claim(self.base_path, wanted) if claim else wanted
+        prepare(self.base_path)
+        self.session = claim_name(self.base_path, wanted) if claim else wanted
         self._streams: list[Stream] = []
         self._by_category: dict[str, Stream] = {}
         self._opening = threading.Lock()
@@ -111,7 +105,7 @@ class Producer:
         self.producer_id = names.new_producer(self._parent)
         self._pid = os.getpid()
         self._begun = time.monotonic()
-        self._heap_blocks = 0
+        self.heap = HeapBlocks()
         self._closed = self._ending = False
         self._rate = (self._begun, 0, 0.0)
         self.converter = Converter()
@@ -132,13 +126,12 @@ class Producer:
             self._beat,
             self._loss,
             self.nap,
-            self._heap_returned,
-            lambda: self._heap_blocks,
+            self.heap,
             Adoption(self.base_path) if self._endpoint is not None else None,
         )
         self._sender.start()
         if self._lifecycle:
-            self.stream(names.LIFECYCLE)(0, {"event": "start", **_about(), "config": self._config})
+            self.stream(names.LIFECYCLE)(0, {"event": "start", **about(), "config": self._config})
 
     # Logging
 
@@ -201,20 +194,12 @@ class Producer:
     def heap_block(self) -> bool:
         """Whether one more block may live in the heap, the ring being full."""
         self.nap.wake()
-        if self._heap_blocks >= _MAX_HEAP_BLOCKS:
-            self.warn_once(
-                "full", "session %s: memory and spool are full; the newest records are dropped", self.session
-            )
-            return False
-        if self._heap_blocks >= _YIELD_FROM_BLOCKS:
-            time.sleep(_YIELD_S * (1 + self._heap_blocks // 32))
-        self._heap_blocks += 1
-        return True
+        if self.heap.take():
+            return True
+        self.warn_once("full", "session %s: memory and spool are full; the newest records are dropped", self.session)
+        return False
 
     # Called by the sender
-
-    def _heap_returned(self) -> None:
-        self._heap_blocks -= 1
 
     def _beat(self) -> None:
         if self._lifecycle and not self._closed:
@@ -289,8 +274,8 @@ class Producer:
             "protected": self.ring.protected,
             "values_replaced": self.converter.replaced,
             "categories_renamed": self._renamed,
-            "spool_errors": self._sender.spool_errors,
-            "unprotected_blocks": self._heap_blocks,
+            "spool_errors": self._sender.overflow.errors,
+            "unprotected_blocks": self.heap.in_use(),
         }
 
     # The end
@@ -349,7 +334,7 @@ class Producer:
             self.ring.remove()
         else:
             waiting = self.counts()["waiting"]
-            spooled = self._sender.spool_everything()
+            spooled = self._sender.overflow.spool_everything()
             self._spool.leave()
             if spooled:
                 self.ring.remove()
@@ -397,55 +382,6 @@ class Producer:
         else:
             status = "interrupted" if issubclass(kind, KeyboardInterrupt) else "failed"
             self.close(status=status, error=f"{kind.__name__}: {error}"[:200])
-
-
-def _checked(name: str, value: Any, kind: Any, low: float, high: float) -> Any:
-    if isinstance(value, bool) or not isinstance(value, kind):
-        wanted = "an integer" if kind is int else "a number"
-        raise TypeError(f"{name} must be {wanted}, got {type(value).__name__} {value!r:.60}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must lie between {low:g} and {high:g}, got {value!r}")
-    return value
-
-
-def _prepare(base: Path) -> None:
-    try:
-        places.prepare_base(base)
-    except places.PlaceRefused:
-        raise
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise places.PlaceRefused(error.errno, f"cannot use the data folder {base}: {error.strerror}") from error
-        _LOG.warning("the disk of %s is full: records wait in memory until there is room", base)
-
-
-def _claim(base: Path, wanted: str) -> str:
-    """The first of `wanted`, `wanted_2`, ... that nobody has, now taken."""
-    number = 1
-    while True:
-        session = wanted if number == 1 else f"{wanted}_{number}"
-        number += 1
-        if any((base / names.file_name(category, session)).exists() for category in names.CATEGORIES):
-            continue
-        try:
-            os.close(os.open(places.claim_file(base, session), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            continue
-        except OSError as error:  # a full disk: the process id keeps two such sessions apart
-            _LOG.warning("cannot note the session %s: %s", session, error)
-            return f"{wanted}_p{os.getpid()}"
-        return session
-
-
-def _about() -> dict[str, Any]:
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "version": __version__,
-        "argv0": (sys.argv[0] if sys.argv else "")[:200],
-    }
 
 
 def _unpacked(packed: bytes | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The sender: one thread that owns the socket, the spool and every decision about when a record leaves.
+"""The sender: one thread that owns the socket and every decision about when a record leaves.
 
 DOWN -> UP   the collector subscribed: every cursor back to its base, send
 UP -> DOWN   it unsubscribed, or its connection died
@@ -18,13 +18,13 @@ import zmq
 
 from contract import wire
 from contract.lifecycle import HEARTBEAT_S
-from contract.names import LIFECYCLE
 from producer.adoption import Adoption
 from producer.discovery import Discovery
 from producer.link import WINDOW_BATCHES, Link
 from producer.nap import Nap
+from producer.overflow import Heap, Overflow
 from producer.ring import Ring
-from producer.spool import CHUNKS_AT_ONCE, Spool
+from producer.spool import Spool
 from producer.stream import Chunk, Stream
 
 _LOG = logging.getLogger("avaliacoes")
@@ -41,8 +41,6 @@ _DOZE_AFTER_S = 0.3
 #: A round that finds this many new records is followed by the next one soon.
 _BRISK_RECORDS, _BRISK_S = 4, 0.008
 _DOZE_S = 1.0
-#: Share of the ring in use from which closed blocks go to the spool, and to which it is brought down.
-_SPOOL_FROM, _SPOOL_TO = 0.60, 0.40
 
 
 class _Sent(NamedTuple):
@@ -65,8 +63,7 @@ class Sender(threading.Thread):
         heartbeat: called every `HEARTBEAT_S` while the collector is there.
         adoption: sends what dead producers left, where the collector is on another machine.
         on_loss: called with (category, records, reason) when records had to be given up.
-        heap_returned: called when a block in the heap is no longer needed.
-        heap_in_use: how many there are.
+        heap: counts the blocks outside the ring.
     """
 
     def __init__(
@@ -83,8 +80,7 @@ class Sender(threading.Thread):
         heartbeat: Callable[[], None],
         on_loss: Callable[[str, int, str], None],
         nap: Nap,
-        heap_returned: Callable[[], None],
-        heap_in_use: Callable[[], int],
+        heap: Heap,
         adoption: Adoption | None = None,
     ) -> None:
         super().__init__(name=f"avaliacoes-{producer_id}", daemon=True)
@@ -92,32 +88,27 @@ class Sender(threading.Thread):
         self._session = session
         self._streams = streams
         self._ring = ring
-        self._spool = spool
         self._link = link
         self._discovery = discovery
-        self._buffer_records = buffer_records
         self._flush_interval = flush_interval
         self._heartbeat = heartbeat
-        self._on_loss = on_loss
+        self.overflow = Overflow(session, streams, ring, spool, heap, buffer_records, on_loss, self._advance)
         self._inflight: deque[_Sent] = deque()
         self._resend_after: dict[str, float] = {}
         self._nap = nap
         self._stored_before = 0
         self._ack_delay = 0.0
-        self._heap_returned = heap_returned
-        self._heap_in_use = heap_in_use
+        self._heap = heap
         self._adoption = adoption
         self._stopping = threading.Event()
         self._flushing = threading.Event()
         self._next_look = 0.0
         self._next_beat = time.monotonic() + HEARTBEAT_S
-        self._next_spool = 0.0
         self._down_since = time.monotonic()
         self._was_up = False
         self._busy_at = time.monotonic()
         self.progress_at = time.monotonic()
         self.resent = 0
-        self.spool_errors = 0
         self.error: str | None = None
 
     # Called from other threads
@@ -174,9 +165,9 @@ class Sender(threading.Thread):
         sent = self._send_all(now) if self._link.up else False
         if self._adoption is not None and self._link.up and not self._flushing.is_set():
             self._adoption.round(self._link, now)
-        self._relieve(now)
-        if self._heap_in_use():
-            self._bring_home()
+        self.overflow.relieve(now, 0.0 if self._link.up else now - self._down_since)
+        if self._heap.in_use():
+            self.overflow.bring_home()
         if sent:
             self._busy_at = now
         self._pause(now, sent)
@@ -265,7 +256,7 @@ class Sender(threading.Thread):
                 except OSError as error:
                     if chunk is not stream.head:
                         break  # what is before it must arrive first; then it is the head
-                    self._give_up([(stream, chunk)], f"spool unreadable: {error}")
+                    self.overflow.give_up([(stream, chunk)], f"spool unreadable: {error}")
                     if stream.cursor is chunk:
                         stream.cursor_byte = size
                     continue
@@ -336,12 +327,7 @@ class Sender(threading.Thread):
             stream.head = head.next
             if stream.cursor is head:
                 stream.cursor, stream.cursor_byte, stream.cursor_seq = head.next, 0, head.next.first_seq
-            if head.spool is not None:
-                self._spool.done(head)
-            elif head.block is not None:
-                self._ring.give(head.block)
-            else:
-                self._heap_returned()
+            self.overflow.release(head)
 
     def _retire(self) -> None:
         inflight = self._inflight
@@ -349,93 +335,3 @@ class Sender(threading.Thread):
             stream, chunk, end_seq, end_byte, at = inflight.popleft()
             stream.base, stream.base_seq, stream.base_byte = chunk, end_seq, end_byte
             self._ack_delay += 0.1 * (time.monotonic() - at - self._ack_delay)
-
-    # Overflow
-
-    def _relieve(self, now: float) -> None:
-        """Keep room in memory: spool the oldest closed chunks; past the spool's limit give up its oldest file."""
-        waiting = sum(stream.logged() - stream.acked for stream in self._streams) - self._spool.records
-        full = self._ring.used > self._ring.n_blocks * _SPOOL_FROM
-        many = waiting > self._buffer_records
-        if not (full or many) or now < self._next_spool:
-            return
-        if many and not self._link.up and now - self._down_since > _RESEND_S:
-            for stream in self._streams:
-                if stream.category != LIFECYCLE:
-                    stream.rotate()
-        surplus = max(0, self._ring.used - int(self._ring.n_blocks * _SPOOL_TO)) if full else 0
-        try:
-            self._to_spool(waiting - self._buffer_records, surplus)
-        except OSError as error:
-            self.spool_errors += 1
-            if self.spool_errors == 1:
-                _LOG.warning("cannot write the spool of session %s: %s; records stay in memory", self._session, error)
-            self._next_spool = now + 1.0
-
-    def _to_spool(self, records: int, blocks: int, everything: bool = False) -> None:
-        """Move the oldest closed chunks to disk, until `records` records and `blocks` blocks are out of memory.
-
-        Lifecycle records go there only at the end: what tells of a loss must not be given up with the oldest file.
-        """
-        chosen: list[tuple[Stream, Chunk]] = []
-        for stream in tuple(self._streams):
-            if stream.category == LIFECYCLE and not everything:
-                continue
-            chunk = stream.head
-            while chunk is not None and chunk.closed and (records > 0 or blocks > 0):
-                if chunk.spool is None and chunk.end_seq > stream.acked:
-                    chosen.append((stream, chunk))
-                    records -= chunk.count
-                    blocks -= chunk.block is not None
-                chunk = chunk.next
-        for begin in range(0, len(chosen), CHUNKS_AT_ONCE):
-            part = chosen[begin : begin + CHUNKS_AT_ONCE]
-            self._spool.put(part)
-            for _, chunk in part:
-                if chunk.block is not None:
-                    self._ring.give(chunk.block)
-                elif chunk.view is not None:
-                    self._heap_returned()
-                chunk.view = chunk.block = None
-            self._give_up(self._spool.give_up_oldest(), "the spool reached its limit")
-
-    def _bring_home(self) -> None:
-        """Move blocks from the heap, which dies with the process, into the ring as far as it has room again."""
-        for stream in tuple(self._streams):
-            chunk = stream.head
-            while chunk is not None:
-                if chunk.view is not None and chunk.block is None:
-                    if self._ring.used > self._ring.n_blocks * _SPOOL_FROM:
-                        return  # the log call needs what is left; the oldest go to the spool next
-                    if not chunk.closed:
-                        stream.rotate()
-                    if not chunk.closed or not stream.move_to_ring(chunk):
-                        break
-                    self._heap_returned()
-                chunk = chunk.next
-
-    def _give_up(self, lost: list[tuple[Stream, Chunk]], reason: str) -> None:
-        """Give up chunks, the oldest of their streams: the next batch's `floor` tells the collector to go on."""
-        counts: dict[str, int] = {}
-        for stream, chunk in lost:
-            count = chunk.end_seq - max(stream.acked, chunk.first_seq)
-            if count > 0:
-                stream.given_up += count
-                counts[stream.category] = counts.get(stream.category, 0) + count
-        # Told before anything moves on, or a `close()` that waits for that would be gone already.
-        for category, count in counts.items():
-            self._on_loss(category, count, reason)
-        for stream, chunk in lost:
-            if chunk.end_seq > stream.acked:
-                self._advance(stream, chunk.end_seq, time.monotonic())
-
-    def spool_everything(self) -> bool:
-        """Move all that is unacknowledged to disk (the thread has ended); True if all of it is there."""
-        try:
-            for stream in self._streams:
-                stream.rotate()
-            self._to_spool(1 << 60, 0, everything=True)
-        except OSError as error:
-            _LOG.warning("cannot write the spool of session %s: %s", self._session, error)
-            return False
-        return True
