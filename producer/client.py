@@ -199,6 +199,11 @@ class Producer:
         self.warn_once("full", "session %s: memory and spool are full; the newest records are dropped", self.session)
         return False
 
+    def crowded(self, spare_blocks: int) -> None:
+        """The ring is full and so many of its spare blocks are in use: the sender is called, and given a chance."""
+        self.nap.wake()
+        self.heap.pace(spare_blocks)
+
     # Called by the sender
 
     def _beat(self) -> None:

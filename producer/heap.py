@@ -21,10 +21,15 @@ class HeapBlocks:
         """One more block, if there may be one; lets go of the interpreter for a moment when there are many."""
         if self._blocks >= _MAX_HEAP_BLOCKS:
             return False
-        if self._blocks >= _YIELD_FROM_BLOCKS:
-            time.sleep(_YIELD_S * (1 + self._blocks // 32))
+        self.pace(self._blocks)
         self._blocks += 1
         return True
+
+    @staticmethod
+    def pace(blocks: int) -> None:
+        """Let go of the interpreter for a moment when so many blocks more than planned are in use."""
+        if blocks >= _YIELD_FROM_BLOCKS:
+            time.sleep(_YIELD_S * (1 + blocks // 32))
 
     def returned(self) -> None:
         self._blocks -= 1

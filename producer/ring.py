@@ -21,12 +21,18 @@ _LOG = logging.getLogger("avaliacoes")
 
 #: A producer makes its file in milliseconds; one that is not finished after this long (seconds) never will be.
 _UNFINISHED_S = 60.0
+#: 16 MiB: some tenths of a second of a loop that does nothing but log.
+SPARE_BLOCKS = 256
+_REMOVE: int | None = getattr(mmap, "MADV_REMOVE", None)
 #: Word of a block's head that holds its state, first sequence, category.
 _STATE, _FIRST, _TAG = 0, 1, 2
 
 
 class Ring:
     """`n_blocks` blocks of `blocks.BLOCK_BYTES`; `path` is None when no folder could hold the file.
+
+    Behind them lie `SPARE_BLOCKS` more, for a loop that logs faster than full blocks can leave for the spool. They take
+    memory only while they are in use, and survive the process like the others.
 
     Without a file the records live in this process's memory alone: everything works, but a killed process takes the
     unsent ones with it. That is said in the log and in the statistics (`protected`).
@@ -36,17 +42,19 @@ class Ring:
         self.n_blocks = n_blocks
         self.path: Path | None = None
         self._fd = -1
-        size = blocks.ring_bytes(n_blocks)
+        self._all = n_blocks + SPARE_BLOCKS
+        size = blocks.ring_bytes(self._all)
         self._map = self._open(base, producer, size) or mmap.mmap(-1, size)
         self.view = memoryview(self._map)
-        heads = self.view[blocks.heads_offset() : blocks.heads_offset() + n_blocks * blocks.HEAD_WORDS * 8]
+        heads = self.view[blocks.heads_offset() : blocks.heads_offset() + self._all * blocks.HEAD_WORDS * 8]
         self.heads = heads.cast("Q")
         self._acked = self.view[blocks.PAGE : 2 * blocks.PAGE].cast("Q")
         self._categories: list[str] = []
         #: A stack: the block used last is used next, so a healthy run touches few pages.
         self._free = list(range(n_blocks - 1, -1, -1))
+        self._spare = list(range(self._all - 1, n_blocks - 1, -1))
         self.view[: blocks.FILE_HEAD.size] = blocks.pack_ring_head(
-            n_blocks, os.getpid(), time.time(), producer, session
+            self._all, os.getpid(), time.time(), producer, session
         )
         self._publish(producer)
 
@@ -67,7 +75,8 @@ class Ring:
                 reasons.append(f"{folder}: {error}")
                 continue
             try:
-                _allocate(fd, size)
+                _allocate(fd, 0, self.start_of(self.n_blocks))
+                os.ftruncate(fd, size)
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 mapped = mmap.mmap(fd, size)
             except OSError as error:
@@ -108,11 +117,27 @@ class Ring:
         try:
             index = self._free.pop()
         except IndexError:
-            return None
+            spare = self._take_spare()
+            if spare is None:
+                return None
+            index = spare
         head = index * blocks.HEAD_WORDS
         self.heads[head + _STATE] = 0
         self.heads[head + _FIRST] = first_seq
         self.heads[head + _TAG] = tag
+        return index
+
+    def _take_spare(self) -> int | None:
+        try:
+            index = self._spare.pop()
+        except IndexError:
+            return None
+        if self._fd >= 0:
+            try:
+                _allocate(self._fd, self.start_of(index), blocks.BLOCK_BYTES)
+            except OSError:  # no shared memory left
+                self._spare.append(index)
+                return None
         return index
 
     def put(self, tag: int, first_seq: int, count: int, payload: memoryview) -> int | None:
@@ -127,14 +152,25 @@ class Ring:
     def give(self, index: int) -> None:
         """Take a block back; its content is forgotten."""
         self.heads[index * blocks.HEAD_WORDS + _TAG] = 0
-        self._free.append(index)
+        if index < self.n_blocks:
+            self._free.append(index)
+            return
+        if _REMOVE is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._map.madvise(_REMOVE, self.start_of(index), blocks.BLOCK_BYTES)
+        self._spare.append(index)
 
     def start_of(self, index: int) -> int:
-        return blocks.blocks_offset(self.n_blocks) + index * blocks.BLOCK_BYTES
+        return blocks.blocks_offset(self._all) + index * blocks.BLOCK_BYTES
 
     @property
     def used(self) -> int:
-        return self.n_blocks - len(self._free)
+        """Blocks in use; with spare ones it is more than `n_blocks`."""
+        return self._all - len(self._free) - len(self._spare)
+
+    @property
+    def spare_used(self) -> int:
+        return SPARE_BLOCKS - len(self._spare)
 
     def leave(self) -> None:
         """Let go of the lock, keeping the file: what it holds is now an orphan for somebody to adopt."""
@@ -158,12 +194,12 @@ def _sweep(folder: Path) -> None:
                 path.unlink()
 
 
-def _allocate(fd: int, size: int) -> None:
+def _allocate(fd: int, start: int, size: int) -> None:
     """Reserve `size` bytes for real: a sparse file on a full disk would be SIGBUS at the first touch."""
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(fd, 0, size)
+        os.posix_fallocate(fd, start, size)
         return
-    zeros = bytes(1 << 20)
-    left = size
-    while left > 0:
-        left -= os.write(fd, zeros[: min(left, len(zeros))])
+    zeros = bytes(min(size, 1 << 20))
+    done = 0
+    while done < size:
+        done += os.pwrite(fd, zeros[: size - done], start + done)
