@@ -212,11 +212,9 @@ def find_orphans(base: Path, skip: frozenset[str] | set[str] = frozenset()) -> I
         base: the data folder.
         skip: producer ids that are alive in this very process.
     """
-    spools: dict[str, list[Path]] = {}
-    folder = spool_dir(base)
-    if folder.is_dir():
-        for path in sorted(folder.glob(f"*{SPOOL_SUFFIX}")):
-            spools.setdefault(path.name.split(".")[0], []).append(path)
+    # A producer makes its ring before its first spool file, and removes it after the last: who has spool files now and no ring
+    # afterwards is gone. Which files it has is asked only then, for a living one makes more.
+    with_spools = {path.name.split(".")[0] for path in spool_dir(base).glob(f"*{SPOOL_SUFFIX}")}
     alive = set(skip)
     for directory in ring_dirs(base):
         try:
@@ -232,10 +230,15 @@ def find_orphans(base: Path, skip: frozenset[str] | set[str] = frozenset()) -> I
             if fd is None:
                 continue
             content = read_ring(fd)
-            yield Orphan(producer, path, fd, tuple(spools.get(producer, ())), content)
-    for producer, paths in spools.items():
-        if producer not in alive:
-            yield Orphan(producer, None, None, tuple(paths), None)
+            yield Orphan(producer, path, fd, _spools_of(base, producer), content)
+    for producer in sorted(with_spools - alive):
+        spools = _spools_of(base, producer)
+        if spools:
+            yield Orphan(producer, None, None, spools, None)
+
+
+def _spools_of(base: Path, producer: str) -> tuple[Path, ...]:
+    return tuple(sorted(spool_dir(base).glob(f"{producer}.*{SPOOL_SUFFIX}")))
 
 
 def _lock(path: Path) -> int | None:
