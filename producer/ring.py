@@ -168,6 +168,10 @@ class Ring:
         """Blocks in use; with spare ones it is more than `n_blocks`."""
         return self._all - len(self._free) - len(self._spare)
 
+    @property
+    def spare_used(self) -> int:
+        return SPARE_BLOCKS - len(self._spare)
+
     def leave(self) -> None:
         """Let go of the lock, keeping the file: what it holds is now an orphan for somebody to adopt."""
         if self._fd >= 0:

@@ -47,6 +47,7 @@ class Owner(Protocol):
 
     def may_log(self) -> bool: ...
     def heap_block(self) -> bool: ...
+    def crowded(self, spare_blocks: int) -> None: ...
 
 
 class Chunk:
@@ -234,6 +235,8 @@ def _recording(stream: Stream) -> _Calls:
             stream.tag = ring.tag(stream.category)
         index = ring.take(stream.tag, first_seq)
         if index is not None:
+            if index >= ring.n_blocks:
+                owner.crowded(ring.spare_used)
             start = ring.start_of(index)
             fresh_buffer, fresh_heads, fresh_head = ring.view, ring.heads, index * HEAD_WORDS
         elif owner.heap_block():
