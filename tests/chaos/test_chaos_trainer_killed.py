@@ -115,3 +115,22 @@ def test_killed_with_records_in_the_spool(
     collector()
     report = settle(place, tally, 60)
     assert report.total("returned") == 120_000
+
+
+@pytest.mark.parametrize("buffer", [2_000, 65_536])
+def test_killed_in_a_flood_without_a_collector(
+    collector: Callable[..., Any],
+    trainer: Callable[..., Any],
+    place: Path,
+    tally: Tally,
+    chance: random.Random,
+    buffer: int,
+) -> None:
+    """A loop that does nothing but log, with nobody to take it, fills memory at once: killed in that very moment it loses nothing."""
+    for slot in range(8 if LONG else 2):
+        options = ["--buffer", str(buffer), "--categories", "3", "--session", f"run{slot}", "--no-autostart"]
+        one = trainer(slot, "--records", FOREVER, *options)
+        time.sleep(chance.uniform(0.1, 0.8))
+        one.kill()
+    collector()
+    settle(place, tally, 60)
