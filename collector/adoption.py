@@ -65,14 +65,15 @@ class Adopter:
                 return False
             self._found = find_orphans(self._base)
             self._none_so_far = True
-        begin = time.perf_counter()
+        begin = time.thread_time()
         try:
             orphan = next(self._found, None)
         except (OSError, ValueError) as error:
             self._ingest.counts.note(f"cannot look for what dead producers left: {error}", "orphans")
             orphan = None
-        # Looking costs a lock per living producer: with many, look less often.
-        took = time.perf_counter() - begin
+        # Looking costs a lock per living producer: with many, look less often. Work counts, not time: after a look in
+        # which this process stood still for half a minute, the next must not be half an hour away.
+        took = time.thread_time() - begin
         if orphan is None:
             self._found = None
             self._look_at = now + max(LOOK_EVERY_S, 50 * took)
