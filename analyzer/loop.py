@@ -122,6 +122,7 @@ class Loop:
     def _look(self) -> None:
         """Look at the folder: new and grown files, settings, the collector, sessions that are over."""
         begin = self._looked = time.monotonic()
+        work = time.thread_time()
         self._feed.find()
         self._take_config()
         found = folder.sessions(self._settings.base)
@@ -136,7 +137,7 @@ class Loop:
         self._put_away(found, now)
         if self._sessions:
             self._busy = begin
-        took = time.monotonic() - begin
+        took = time.thread_time() - work  # work, not time: a frozen look must not put off the next one
         self._next_scan = begin + max(self._settings.scan_s, took / _SCAN_SHARE)
 
     def _wants(self, name: str, files: dict[str, folder.DataFile], now: float) -> bool:
