@@ -248,13 +248,15 @@ def run(settings: Settings, stop: Stop, ready: Callable[[], None] = lambda: None
         return
     quiet_since = time.monotonic()
     while True:
-        begin = time.monotonic()
+        begin, work = time.monotonic(), time.thread_time()
         if renderer.step(time.time()):
             quiet_since = begin
         elif settings.auto and begin - quiet_since > settings.idle_s:
             return
         cost = time.monotonic() - begin
-        pause = cost if renderer.catching_up else max(renderer.refresh - cost, SHARE_OF_TIME * cost)
+        # Its share is of work, not of time: after a round in which it was frozen the page must not wait ten times as long.
+        share = SHARE_OF_TIME * (time.thread_time() - work)
+        pause = cost if renderer.catching_up else max(renderer.refresh - cost, share)
         if stop.wait(pause):
             break
     renderer.step(time.time(), last=True)
