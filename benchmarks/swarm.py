@@ -20,8 +20,8 @@ from benchmarks.workload import steps
 from contract import names, wire
 
 WINDOW = 64
-#: As the producer's sender waits: a second, and three times the usual delay of an acknowledgement.
-RESEND_S, ACK_DELAYS = 1.0, 3.0
+#: As the producer's sender waits: two seconds, and three times the usual delay of an acknowledgement.
+RESEND_S, ACK_DELAYS = 2.0, 3.0
 
 
 class Trainer:
@@ -58,7 +58,7 @@ class Trainer:
             else:
                 acked = wire.unpack_ack(frame, self.producer).get("training", 0)
                 if acked > self.acked:
-                    self.ack_delay += 0.1 * (now - self.moved - self.ack_delay)
+                    self.ack_delay += 0.3 * (now - self.moved - self.ack_delay)
                     self.acked, self.moved = acked, now
 
     def send(self, payload: bytes, batch: int, now: float) -> None:

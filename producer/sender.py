@@ -31,7 +31,7 @@ _LOG = logging.getLogger("avaliacoes")
 
 #: Seconds without progress until a stream is sent again, and times the usual delay of an acknowledgement on top: a
 #: collector of a thousand producers acknowledges once a second.
-_RESEND_S = 1.0
+_RESEND_S = 2.0
 _ACK_DELAYS = 3.0
 _RESEND_MAX_S = 8.0
 _GAP_RESEND_S = 0.2
@@ -334,4 +334,4 @@ class Sender(threading.Thread):
         while inflight and inflight[0].stream.acked >= inflight[0].end_seq:
             stream, chunk, end_seq, end_byte, at = inflight.popleft()
             stream.base, stream.base_seq, stream.base_byte = chunk, end_seq, end_byte
-            self._ack_delay += 0.1 * (time.monotonic() - at - self._ack_delay)
+            self._ack_delay += 0.3 * (time.monotonic() - at - self._ack_delay)
