@@ -102,20 +102,10 @@ def about() -> list[tuple[str, str]]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return [
-        ("machine", f"{os.cpu_count()} cores, {_processor()}, {platform.system()} {platform.release()}"),
+        ("machine", f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"),
         ("python", f"{platform.python_implementation()} {platform.python_version()}"),
         ("with", ", ".join(versions)),
     ]
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """A thousand light trainers on one collector beside eight busy ones: the same records per second, nothing lost.
 
 A light trainer logs 10 records a second, so each message holds one record; a busy one logs 1,250 and sends six or so at a
-time, as the client does each 5 ms. Every trainer is a session, every line of every file is counted afterwards.
+time, as the client might each 5 ms. Every trainer is a session, every line of every file is counted afterwards.
 """
 
 from __future__ import annotations
