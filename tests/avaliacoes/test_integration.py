@@ -73,7 +73,8 @@ def test_models_that_cannot_be_read_do_not_stop_the_training(
 
     with create_integrated_logger(place) as integration:
         integration.log_gradient_info(model=Hostile())
-        assert "gradients not extracted" in caplog.text and not recwarn.list
+        assert "gradients not extracted" in caplog.text
+        assert not [warning for warning in recwarn.list if "gradients" in str(warning.message)]
         integration.log_gradient_info(model=Hostile())
         integration.log_gradient_info(model=Hostile(), grad_norm=2.0)
         integration.log_gradient_info(model={"w": np.array([3.0, 4.0])}, component="head")
