@@ -38,7 +38,6 @@ class _Stream:
     fires: str | None = None
     level: str = ""
     since: int = 0
-    since_time: float = 0.0
     threshold: float | None = None
     clear_records: int = 0
     clear_seconds: float = 0.0
@@ -194,7 +193,7 @@ def _alert(stream: _Stream, state: str, verdict: Verdict, cause: _Cause, message
 
 def _fire(stream: _Stream, verdict: Verdict, cause: _Cause) -> Alert:
     if stream.fires is None:
-        stream.since, stream.since_time = cause.step, cause.timestamp
+        stream.since = cause.step
     stream.level, stream.threshold = verdict.level, verdict.threshold
     alert = _alert(stream, FIRING, verdict, cause, verdict.message)
     stream.fires = str(alert["id"])

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from contract import folder, names, places, service
+from contract import folder, names, places
 from contract.lifecycle import SessionLife
 from contract.lines import Record
 from contract.tail import Tail, last_records
@@ -119,10 +119,6 @@ class LogReader:
                 raise ImportError("to_dataframe needs pandas or polars: pip install pandas") from None
             return polars.DataFrame(records, infer_schema_length=None)
         return pandas.DataFrame.from_records(records)
-
-    def is_live(self) -> bool:
-        """Whether a collector runs on this folder."""
-        return service.is_running(self.base_path, "collector")
 
     def _tail(self, category: str) -> Tail | None:
         names.check_category(category)

@@ -114,7 +114,7 @@ class RealTimeMonitor:
     def _flush_loggers(self) -> None:
         """What loggers of this very process still hold goes to disk first, so that its alerts are found too."""
         deadline = time.monotonic() + _FLUSH_S
-        for producer in tuple(forks._live):
+        for producer in forks.managed():
             if isinstance(producer, Producer) and producer.base_path == self.log_path:
                 producer.flush(max(0.0, deadline - time.monotonic()))
 

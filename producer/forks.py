@@ -39,16 +39,21 @@ def forget(producer: Managed) -> None:
     _live.discard(producer)
 
 
+def managed() -> tuple[Managed, ...]:
+    """The producers of this process that are not closed."""
+    return tuple(_live)
+
+
 def alive_here() -> set[str]:
     """Ids of the producers of this process: their rings are no orphans."""
-    return {producer.producer_id for producer in tuple(_live)}
+    return {producer.producer_id for producer in managed()}
 
 
 def _in_child() -> None:
-    for producer in tuple(_live):
+    for producer in managed():
         producer.after_fork_in_child()
 
 
 def _at_exit() -> None:
-    for producer in tuple(_live):
+    for producer in managed():
         producer.at_exit()
