@@ -38,6 +38,7 @@ class Ingest:
     Attributes:
         to_ack: streams whose producer should hear how far we are.
         urgent: those of them that sent too early and should hear at once.
+        came: producers heard through the socket since somebody emptied it.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Ingest:
         self.own_id = names.new_producer()
         self.to_ack: dict[Stream, None] = {}
         self.urgent: dict[Stream, None] = {}
+        self.came: set[str] = set()
         self._clock = clock
         self._plans: dict[DataFile, list[Planned]] = {}
         self._skips: list[tuple[Stream, int, int]] = []
@@ -69,6 +71,7 @@ class Ingest:
         """Plan one message; None when it was refused (and counted). Never raises on content."""
         try:
             batch, payload = wire.unpack_batch(parts)
+            self.came.add(batch.producer)
             return self.take_batch(batch, payload)
         except FrameRefused as error:
             self.refuse(error.reason, str(error))

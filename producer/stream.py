@@ -166,6 +166,7 @@ def _recording(stream: Stream) -> _Calls:
             if not wait_for_token():
                 # Called again inside itself, by a signal handler or a value's own method: stored a moment later.
                 deferred.append((now(), step, metrics))
+                nap.wake()
                 return
         try:
             if type(step) is not int:
@@ -255,6 +256,9 @@ def _recording(stream: Stream) -> _Calls:
         else:
             chunk.next = fresh
         chunk = fresh
+        ring.live.note_current(stream.tag, index)
+        if nap.relied and ring.used > ring.n_blocks // 8:
+            nap.wake()
         return True
 
     def rotate() -> None:
