@@ -27,8 +27,8 @@ from contract.wire import MAX_BATCH_RECORDS, Batch, FrameRefused
 LOOK_S: Final = 0.01
 #: Rings that are looked at; the trainers beyond send through their sockets.
 MAX_RINGS: Final = 64
-#: Bytes taken of one category in one look.
-_BYTES_PER_LOOK: Final = 256 * 1024
+#: Bytes taken in one look, so that whoever sends through a socket is never kept waiting.
+_BYTES_PER_LOOK: Final = 1 << 20
 #: Without a new record for this long a ring is no longer looked at: the sender's sleep costs less than our looks.
 _IDLE_S: Final = 0.3
 _GONE_EVERY_S: Final = 1.0
@@ -89,11 +89,14 @@ class _Ring:
         self.live = LiveWords(self.view)
         self.heads = self.view[blocks.heads_offset() : self._start].cast("Q")
 
+    def tagged(self, tag: int) -> bool:
+        """Whether there are so many categories."""
+        return bool(self.view[blocks.category_offset(tag - 1)])
+
     def category(self, tag: int) -> str:
-        """The category of that tag; "" when there are not so many. Raises `contract.names.NameRefused`."""
+        """The category of that tag. Raises `contract.names.NameRefused`."""
         raw, _ = blocks.CATEGORY_ENTRY.unpack_from(self.view, blocks.category_offset(tag - 1))
-        name = raw.rstrip(b"\0").decode("ascii", "replace")
-        return names.check_category(name) if name else ""
+        return names.check_category(raw.rstrip(b"\0").decode("ascii", "replace"))
 
     def holds(self, place: _Place, tag: int) -> bool:
         """Whether a place's block still is the one it was."""
@@ -105,9 +108,18 @@ class _Ring:
         state = self.heads[place.block * _WORDS]
         return state >> 32, state & _BYTES
 
-    def find(self, tag: int, next_seq: int) -> _Place | None:
-        """Where the record `next_seq` is, or will be; None when its block is not in the ring."""
+    def find(self, tag: int, next_seq: int, current: int | None = None) -> _Place | None:
+        """Where the record `next_seq` is, or will be; None when its block is not in the ring.
+
+        Args:
+            current: a block to try first.
+        """
         best: _Place | None = None
+        if current is not None and current < self.n_blocks:
+            best = _Place(current, next_seq)
+            if self.holds(best, tag):
+                return best
+            best = None
         for index in range(self.n_blocks):
             first = self.heads[index * _WORDS + 1]
             if self.heads[index * _WORDS + 2] == tag and first <= next_seq and (best is None or first > best.first):
@@ -163,6 +175,7 @@ class Puller:
         self._looked: list[_Ring] = []
         self._absent: set[str] = set()
         self._next = 0.0
+        self._room = 0
         self._next_gone = 0.0
 
     def due_in(self, now: float) -> float | None:
@@ -176,6 +189,7 @@ class Puller:
         if now < self._next or not self._active:
             return
         self._next = now + LOOK_S
+        self._room = _BYTES_PER_LOOK
         self._looked = self._active
         for ring in self._looked:
             try:
@@ -228,7 +242,7 @@ class Puller:
             ring.places.clear()
         for tag in range(1, names.MAX_CATEGORIES_PER_PRODUCER + 1):
             if ring.live.current(tag) is None:
-                if not ring.category(tag):
+                if not ring.tagged(tag):
                     break
                 ring.clean = False  # it lies in the trainer's heap
             elif not (self._take(ring, tag, now) if wish == RELIED else self._find(ring, tag)):
@@ -246,8 +260,7 @@ class Puller:
 
     def _take(self, ring: _Ring, tag: int, now: float) -> bool:
         """Plan what is new in one category; False when some of it cannot be taken now."""
-        taken = 0
-        while taken < _BYTES_PER_LOOK:
+        while self._room > 0:
             place = ring.places.get(tag)
             if place is None:
                 place = self._find(ring, tag)
@@ -267,11 +280,11 @@ class Puller:
                 place.count, place.byte = count, size
                 ring.touched.add(tag)
                 ring.moved_at = now
-                taken += len(payload)
+                self._room -= len(payload)
             elif current == place.block:
                 return True
             else:
-                following = ring.find(tag, place.next_seq)
+                following = ring.find(tag, place.next_seq, current)
                 if following is None or following.block == place.block:
                     return False
                 ring.places[tag] = following

@@ -126,6 +126,12 @@ class Stream:
         calls = _recording(self)
         self.log, self.rotate, self.drain, self.reset, self.logged = calls
 
+    def stored(self) -> int:
+        """How far this stream is stored, also where the sender sleeps and has not yet seen what the ring says."""
+        if not self.tag:
+            return self.acked
+        return max(self.acked, min(self.owner.ring.live.stored(self.tag).next_seq, self.logged()))
+
     def seal(self, chunk: Chunk) -> tuple[bytes, bytes | memoryview]:
         """The closed chunk as an entry of the spool: its head, and its payload as it lies."""
         owner, payload = self.owner, chunk.payload(0, chunk.size)
