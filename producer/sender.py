@@ -38,10 +38,9 @@ _ACK_DELAYS = 3.0
 _RESEND_MAX_S = 8.0
 _GAP_RESEND_S = 0.2
 _LOOK_EVERY_S = 0.1
-#: After this long without a record and with nothing in flight the thread sleeps until it is woken.
-_DOZE_AFTER_S = 0.3
 #: A round that finds this many new records is followed by the next one soon.
-_BRISK_RECORDS, _BRISK_S = 4, 0.008
+_BRISK_RECORDS, _BRISK_S = 4, 0.012
+#: After a round without a new record the thread sleeps until a record or an acknowledgement wakes it, this long at most.
 _DOZE_S = 1.0
 #: A collector that acknowledges nothing for this long stands still; an acknowledgement ends the longer pauses.
 _STUCK_S, _STUCK_ROUND_S = 1.0, 0.2
@@ -111,7 +110,6 @@ class Sender(threading.Thread):
         self._next_beat = time.monotonic() + HEARTBEAT_S
         self._down_since = time.monotonic()
         self._was_up = False
-        self._busy_at = time.monotonic()
         self.progress_at = time.monotonic()
         self.resent = 0
         self.error: str | None = None
@@ -176,8 +174,6 @@ class Sender(threading.Thread):
         self.overflow.relieve(now, 0.0 if self._link.up else now - self._down_since)
         if self._heap.in_use():
             self.overflow.bring_home()
-        if sent or relied:
-            self._busy_at = now
         self._pause(now, sent, relied)
 
     def _turn(self, now: float) -> None:
@@ -211,9 +207,9 @@ class Sender(threading.Thread):
             self._nap.relied = True
             self._nap.pause(RELIED_ROUND_S)
             self._nap.relied = False
-        elif waiting and now - self.progress_at > _STUCK_S + _ACK_DELAYS * self._ack_delay:
+        elif waiting and now - max(self.progress_at, self._inflight[0].at) > _STUCK_S + _ACK_DELAYS * self._ack_delay:
             self._wait_socket(round(1000 * _STUCK_ROUND_S))
-        elif waiting or now - self._busy_at < _DOZE_AFTER_S:
+        elif sent or self._anything_new():
             self._nap.pause(self._interval())
         else:
             self._nap.on = True
