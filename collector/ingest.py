@@ -20,7 +20,7 @@ from collector.ledger import Kind, decide
 from collector.people import MAX_TOLD, People
 from collector.plan import Planned, Written, is_adoption
 from collector.quarantine import Quarantine
-from collector.sessions import Session, Sessions, Stream
+from collector.sessions import HUNGRY_BATCHES, Session, Sessions, Stream
 from collector.store import DataFile, Store
 from contract import names, wire
 from contract.wire import Batch, FrameRefused
@@ -38,6 +38,7 @@ class Ingest:
     Attributes:
         to_ack: streams whose producer should hear how far we are.
         urgent: those of them that sent too early and should hear at once.
+        hungry: those of them that have sent much since they last heard.
         came: producers heard through the socket since somebody emptied it.
     """
 
@@ -57,6 +58,7 @@ class Ingest:
         self.own_id = names.new_producer()
         self.to_ack: dict[Stream, None] = {}
         self.urgent: dict[Stream, None] = {}
+        self.hungry: dict[Stream, None] = {}
         self.came: set[str] = set()
         self._clock = clock
         self._plans: dict[DataFile, list[Planned]] = {}
@@ -224,6 +226,9 @@ class Ingest:
             self._skipped(stream, item.lost)
         stream.next = after
         self.to_ack[stream] = None
+        stream.unheard += 1
+        if stream.unheard > HUNGRY_BATCHES:
+            self.hungry[stream] = None
         note = session.note
         if count:
             note.stored[stream.category] += count
@@ -302,6 +307,7 @@ class Ingest:
         for stream in streams:
             if stream.session.must_save and not self.sessions.save_now(stream.session):
                 continue
+            stream.unheard = 0
             if stream.producer != self.own_id:
                 found.setdefault(stream.producer, {})[stream.category] = stream.next
         return found

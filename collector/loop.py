@@ -38,6 +38,11 @@ OFFSETS_RECENT_S: Final = 60.0
 SECOND: Final = 1.0
 #: Of each second, for checkpoints: with a thousand sessions each has its turn every ten seconds or so.
 CHECKPOINTS_S: Final = 0.02
+#: With more producers than this each message would wake the loop; it lets them gather for a moment instead, the longer
+#: the more there are.
+CROWD: Final = 32
+GATHER_S_PER_PRODUCER: Final = 0.00001
+GATHER_MOST_S: Final = 0.01
 DRAIN_S: Final = 1.0
 SYNC_S: Final = 1.5
 _IDLE_POLL_S: Final = 0.25
@@ -151,6 +156,8 @@ class Loop:
             poller.register(source, zmq.POLLIN)
         more = False
         while not self._stop.is_set():
+            if self._near > CROWD and not more:
+                time.sleep(min(GATHER_MOST_S, self._near * GATHER_S_PER_PRODUCER))
             events = dict(poller.poll(0 if more else self._wait_ms()))
             more = self._receive() if more or sockets.ingest in events else False
             now = time.monotonic()
@@ -200,7 +207,7 @@ class Loop:
             self._acks.send_urgent(now)
         due = self._acks.due_in(now, self._near)
         if due is not None and due <= 0:
-            self._acks.send(now)
+            self._acks.send(now, self._near)
         if written:
             self._feed.publish(written)
 
@@ -254,7 +261,7 @@ class Loop:
         while self._receive() and time.monotonic() < deadline:
             self._publish(time.monotonic())
         written = self.ingest.commit()
-        self._acks.send(time.monotonic())
+        self._acks.send(time.monotonic(), self._near, everything=True)
         self._feed.publish(written)
         self._adopter.close()
         self.ingest.close(SYNC_S)

@@ -323,6 +323,7 @@ class Puller:
             return False
         ring.live.note_stored(tag, Mark(safe, place.byte))
         self._ingest.to_ack.pop(stream, None)
+        self._ingest.hungry.pop(stream, None)
         return True
 
     def close(self) -> None:

@@ -25,6 +25,8 @@ from collector.store import DataFile, Store
 from contract import names, places
 from contract.wire import FrameRefused
 
+#: A producer may have 64 batches on their way; with this many it should hear soon.
+HUNGRY_BATCHES: Final = 24
 #: Every forked child is a producer, so a session may see many; beyond this it is no training but an attack.
 MAX_PRODUCERS_PER_SESSION: Final = 100_000
 MAX_CATEGORIES_PER_SESSION: Final = 256
@@ -37,7 +39,7 @@ _STRANGER: Final = "-"
 class Stream:
     """One producer's records of one category. `next` is stored, `planned` counts what this round will write too."""
 
-    __slots__ = ("category", "file", "last_step", "next", "planned", "producer", "session")
+    __slots__ = ("category", "file", "last_step", "next", "planned", "producer", "session", "unheard")
 
     def __init__(self, session: Session, category: str, producer: str, file: DataFile, next_seq: int) -> None:
         self.session = session
@@ -46,6 +48,8 @@ class Stream:
         self.file = file
         self.next = self.planned = next_seq
         self.last_step = 0
+        #: Batches since the last acknowledgement; one that never had one waits for it.
+        self.unheard = HUNGRY_BATCHES
 
 
 class Session:

@@ -32,7 +32,7 @@ from producer.stream import Chunk, Stream
 _LOG = logging.getLogger("avaliacoes")
 
 #: Seconds without progress until a stream is sent again, and times the usual delay of an acknowledgement on top: a
-#: collector of a thousand producers acknowledges once a second.
+#: collector of a thousand producers acknowledges each two seconds, and says so.
 _RESEND_S = 2.0
 _ACK_DELAYS = 3.0
 _RESEND_MAX_S = 8.0
@@ -101,7 +101,7 @@ class Sender(threading.Thread):
         self._resend_after: dict[str, float] = {}
         self._nap = nap
         self._stored_before = 0
-        self._ack_delay = 0.0
+        self._ack_delay = self._ack_every = 0.0
         self._heap = heap
         self._adoption = adoption
         self._stopping = threading.Event()
@@ -207,7 +207,7 @@ class Sender(threading.Thread):
             self._nap.relied = True
             self._nap.pause(RELIED_ROUND_S)
             self._nap.relied = False
-        elif waiting and now - max(self.progress_at, self._inflight[0].at) > _STUCK_S + _ACK_DELAYS * self._ack_delay:
+        elif waiting and now - max(self.progress_at, self._inflight[0].at) > _STUCK_S + self._ack_patience():
             self._wait_socket(round(1000 * _STUCK_ROUND_S))
         elif sent or self._anything_new():
             self._nap.pause(self._interval())
@@ -247,7 +247,7 @@ class Sender(threading.Thread):
         for stream in tuple(self._streams):
             # Before the window is looked at: a full one empties by acks, or by going back.
             if stream.sent_seq > stream.acked:
-                patience = self._resend_after.get(stream.category, _RESEND_S + _ACK_DELAYS * self._ack_delay)
+                patience = self._resend_after.get(stream.category, _RESEND_S + self._ack_patience())
                 if now - max(stream.moved_at, stream.resent_at) > patience:
                     self._resend_after[stream.category] = min(2 * patience, _RESEND_MAX_S)
                     self._go_back(stream, now)
@@ -258,6 +258,10 @@ class Sender(threading.Thread):
                     break
             sent |= self._send_stream(stream, now)
         return sent
+
+    def _ack_patience(self) -> float:
+        """Seconds for which a missing acknowledgement says nothing: a few times what it usually takes."""
+        return _ACK_DELAYS * max(self._ack_delay, self._ack_every)
 
     def _send_stream(self, stream: Stream, now: float) -> bool:
         if stream.cursor is None:
@@ -332,6 +336,7 @@ class Sender(threading.Thread):
                     stream.cursor, stream.cursor_byte, stream.cursor_seq = head, byte, stream.acked
 
     def _take_ack(self, frame: bytes, now: float) -> None:
+        self._ack_every = wire.ack_interval(frame) or self._ack_every
         try:
             moved = wire.unpack_ack(frame, self._producer_id)
         except wire.FrameRefused:
