@@ -3,6 +3,7 @@
 A producer writes them, whoever adopts a dead producer's records reads them. All integers are little-endian.
 
     ring file    page 0      magic 8 | n_blocks u64 | block_bytes u64 | pid u64 | created f64 | producer 32 | session 112
+                             from byte 1024 on what producer and collector tell each other: `contract.live`
                  page 1      64 entries of 64 bytes: category name 48 | next sequence acknowledged u64 | unused 8
                  pages 2..   n_blocks heads of 64 bytes: state u64 | first_seq u64 | category u64 | unused
                  then        n_blocks blocks of block_bytes
