@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -76,12 +77,15 @@ class Ingest:
             self.came.add(batch.producer)
             return self.take_batch(batch, payload)
         except FrameRefused as error:
-            self.refuse(error.reason, str(error))
+            self.refuse(error.reason, str(error), parts)
             return None
 
-    def refuse(self, reason: str, text: str) -> None:
-        """Count and announce a message that is not taken."""
+    def refuse(self, reason: str, text: str, parts: list[bytes] | None = None) -> None:
+        """Count and announce a message that is not taken, also with the session that it names, if there is such a one."""
         self.counts.rejected[reason] += 1
+        if parts and len(parts[0]) <= wire.MAX_TOPIC_BYTES:
+            with suppress(FrameRefused):
+                self.sessions.note_rejected(wire.names_in(parts[0])[0], reason)
         self.counts.note(f"message refused ({reason}): {text}", f"refused {reason}")
 
     def take_batch(self, batch: Batch, payload: bytes) -> Kind:

@@ -19,7 +19,7 @@ from typing import Final
 from collector.ingest import Ingest
 from collector.ledger import Kind
 from contract import blocks, names
-from contract.live import MAX_SEQ, NO, ORDERED, RELIED, LiveWords, Mark
+from contract.live import MAX_SEQ, NO, ORDERED, PAGE, RELIED, LiveWords, Mark
 from contract.places import ring_dirs
 from contract.wire import MAX_BATCH_RECORDS, Batch, FrameRefused
 
@@ -70,7 +70,7 @@ class _Ring:
         self.fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             info = os.fstat(self.fd)
-            if not stat.S_ISREG(info.st_mode) or info.st_size < 2 * blocks.PAGE:
+            if not stat.S_ISREG(info.st_mode) or info.st_size < 2 * PAGE:
                 raise ValueError("no ring")
             head = os.pread(self.fd, blocks.FILE_HEAD.size, 0)
             magic, n_blocks, block_bytes, _, _, named, session = blocks.FILE_HEAD.unpack(head)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -55,7 +55,18 @@ class Stream:
 class Session:
     """What is known of one session while it is in use: its checkpoint, kept current, and its files."""
 
-    __slots__ = ("alert_ids", "changed", "files", "must_save", "name", "note", "producers", "routes", "streams")
+    __slots__ = (
+        "alert_ids",
+        "changed",
+        "files",
+        "must_save",
+        "name",
+        "note",
+        "producers",
+        "rejected",
+        "routes",
+        "streams",
+    )
 
     def __init__(self, name: str, checkpoint: Checkpoint) -> None:
         self.name = name
@@ -64,6 +75,8 @@ class Session:
         self.streams: dict[tuple[str, str], Stream] = {}
         self.routes: list[tuple[str, str, str]] = []
         self.alert_ids: set[str] | None = None
+        #: Messages refused that named it, by reason, since this collector opened it.
+        self.rejected: Counter[str] = Counter()
         self.producers = len({p for by in checkpoint.next.values() for p in by})
         self.changed = False
         self.must_save = False
@@ -122,6 +135,12 @@ class Sessions:
     def known(self, name: str) -> bool:
         """Whether anything was ever stored of a session."""
         return name in self._open or places.checkpoint_file(self._base, name).exists()
+
+    def note_rejected(self, name: str, reason: str) -> None:
+        """A message for a session in use was refused; one that nobody uses is not opened for it."""
+        session = self._open.get(name)
+        if session is not None:
+            session.rejected[reason] += 1
 
     def get(self, name: str) -> Session:
         """A session by its own name, read from its checkpoint when it was not in use."""

@@ -19,8 +19,7 @@ from __future__ import annotations
 import os
 from typing import Final, NamedTuple
 
-from contract.blocks import PAGE
-
+PAGE: Final = 4096
 ORDERED: Final = os.uname().machine in ("x86_64", "amd64", "i686", "i386")
 
 NO, WELCOME, RELIED = 0, 1, 2

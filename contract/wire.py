@@ -33,6 +33,7 @@ UNSUBSCRIBED: Final = b"\x00" + PREFIX
 #: One frame holds one block of the ring at most (`blocks.BLOCK_BYTES`), and a margin.
 MAX_PAYLOAD_BYTES: Final = 64 * 1024
 MAX_MESSAGE_BYTES: Final = 1 << 20
+MAX_TOPIC_BYTES: Final = 256
 MAX_BATCH_RECORDS: Final = 16_384
 MAX_SEQ: Final = 1 << 53
 #: What a producer believes at most when it is told how rarely acks come.
@@ -81,9 +82,9 @@ def unpack_batch(parts: list[bytes]) -> tuple[Batch, bytes]:
     topic, header, payload = parts
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise FrameRefused("oversize", f"payload of {len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} allowed")
-    if len(header) > 256 or len(topic) > 256:
+    if len(header) > 256 or len(topic) > MAX_TOPIC_BYTES:
         raise FrameRefused("oversize", f"topic of {len(topic)} and header of {len(header)} bytes, at most 256 each")
-    session, category = _names_in(topic)
+    session, category = names_in(topic)
     try:
         fields = msgpack.unpackb(header, max_array_len=8, max_map_len=0)
         producer, named, first_seq, count, floor = fields
@@ -103,8 +104,12 @@ def unpack_batch(parts: list[bytes]) -> tuple[Batch, bytes]:
 
 
 @lru_cache(maxsize=4_096)
-def _names_in(topic: bytes) -> tuple[str, str]:
-    """Session and category of a topic of at most 256 bytes; the same few come again and again."""
+def names_in(topic: bytes) -> tuple[str, str]:
+    """Session and category of a topic of at most 256 bytes; the same few come again and again.
+
+    Raises:
+        FrameRefused: with reason "topic" or "name".
+    """
     try:
         tag, session, category = topic.decode("ascii").split("/")
     except ValueError as error:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from contract import blocks
-from contract.live import LiveWords
+from contract.live import PAGE, LiveWords
 from contract.names import MAX_CATEGORIES_PER_PRODUCER
 from contract.places import PlaceRefused, make_ring_dir, ring_dirs
 
@@ -51,7 +51,7 @@ class Ring:
         self.live = LiveWords(self.view)
         heads = self.view[blocks.heads_offset() : blocks.heads_offset() + self._all * blocks.HEAD_WORDS * 8]
         self.heads = heads.cast("Q")
-        self._acked = self.view[blocks.PAGE : 2 * blocks.PAGE].cast("Q")
+        self._acked = self.view[PAGE : 2 * PAGE].cast("Q")
         self._categories: list[str] = []
         #: A stack: the block used last is used next, so a healthy run touches few pages.
         self._free = list(range(n_blocks - 1, -1, -1))

@@ -13,8 +13,8 @@ from audit import settle, state_of
 from chaos_processes import LONG
 from tally import Tally
 
-from contract import blocks, places
-from contract.live import ORDERED, RELIED, LiveWords
+from contract import places
+from contract.live import ORDERED, PAGE, RELIED, LiveWords
 
 pytestmark = [
     pytest.mark.chaos,
@@ -32,7 +32,7 @@ def sleeping(base: Path) -> int:
     for folder in places.ring_dirs(base):
         for path in folder.glob("*.ring"):
             with path.open("rb") as file:
-                found += LiveWords(memoryview(bytearray(file.read(blocks.PAGE)))).wish == RELIED
+                found += LiveWords(memoryview(bytearray(file.read(PAGE)))).wish == RELIED
     return found
 
 

@@ -19,7 +19,7 @@ from collector.ingest import Ingest
 from collector.people import People
 from collector.pull import Puller
 from contract import blocks, places, wire
-from contract.live import ORDERED, RELIED, WELCOME, LiveWords, Mark
+from contract.live import ORDERED, PAGE, RELIED, WELCOME, LiveWords, Mark
 from producer import Producer
 
 pytestmark = pytest.mark.skipif(not ORDERED, reason="this processor may reorder stores: rings are not read live")
@@ -147,7 +147,7 @@ def heard(ingest: Ingest) -> None:
 
 
 def page_of(ring: Path) -> tuple[bytearray, LiveWords]:
-    page = bytearray(ring.read_bytes()[: blocks.PAGE])
+    page = bytearray(ring.read_bytes()[:PAGE])
     return page, LiveWords(memoryview(page))
 
 

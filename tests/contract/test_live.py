@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract import blocks, names
-from contract.live import FRESH_S, MAX_SEQ, NO, RELIED, WELCOME, LiveWords, Mark
+from contract.live import FRESH_S, MAX_SEQ, NO, PAGE, RELIED, WELCOME, LiveWords, Mark
 
 TAGS = st.integers(1, names.MAX_CATEGORIES_PER_PRODUCER)
 MARKS = st.builds(Mark, st.integers(0, MAX_SEQ - 1), st.integers(0, blocks.BLOCK_BYTES))
@@ -31,7 +31,7 @@ def write(live: LiveWords, name: str, tag: int, value: Any) -> None:
 @given(st.lists(WRITES, max_size=30))
 def test_every_word_is_read_as_it_was_written_and_touches_no_other(writes: list[tuple[str, int, Any]]) -> None:
     """Whatever is written in whatever order, each word holds what was last written to it, and the ring's head is untouched."""
-    page = bytearray(blocks.PAGE)
+    page = bytearray(PAGE)
     head = blocks.pack_ring_head(7, 1, 1.0, "a" * 12, "s" * names.MAX_SESSION_CHARS)
     page[: len(head)] = head
     live = LiveWords(memoryview(page))
@@ -48,7 +48,7 @@ def test_every_word_is_read_as_it_was_written_and_touches_no_other(writes: list[
 
 def test_a_beat_is_fresh_for_a_moment_and_never_before_it_came() -> None:
     """A collector that stopped, or one with another clock, is not relied upon."""
-    live = LiveWords(memoryview(bytearray(blocks.PAGE)))
+    live = LiveWords(memoryview(bytearray(PAGE)))
     limit = int(FRESH_S * 1e9)
     assert not live.fresh(10 * limit)
     live.beat = 10 * limit

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from contract import blocks
-from contract.live import NO, ORDERED, RELIED, WELCOME, LiveWords, Mark
+from contract.live import NO, ORDERED, PAGE, RELIED, WELCOME, LiveWords, Mark
 from producer import Producer
 from producer.reliance import RELIED_ROUND_S, Reliance
 
@@ -25,7 +24,7 @@ SECOND = 1_000_000_000
 
 
 def live_page() -> LiveWords:
-    return LiveWords(memoryview(bytearray(blocks.PAGE)))
+    return LiveWords(memoryview(bytearray(PAGE)))
 
 
 def steady(reliance: Reliance, rounds: int = 3, each: int = 250, **options: bool) -> list[bool]:
@@ -72,7 +71,7 @@ class Taker(threading.Thread):
     def __init__(self, ring: Path) -> None:
         super().__init__(daemon=True)
         with ring.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), blocks.PAGE)
+            self._map = mmap.mmap(file.fileno(), PAGE)
         self.live = LiveWords(memoryview(self._map))
         self.done = threading.Event()
 
