@@ -24,7 +24,8 @@ class Account:
     `logged`, `waiting`, `spooled`, `resent` and `dropped` are what its producers last said (each five seconds, and at
     their end; None when none ever did), summed up; `skipped` is what the collector found missing in between, mostly the same
     records as those dropped; `stored` is what stands in the files; `orphaned` waits in the ring or
-    spool of a dead producer; `lost` is what is known to be nowhere.
+    spool of a dead producer; `rejected` counts, by reason, the messages naming this session that the collector has refused since it
+    opened it; `lost` is what is known to be nowhere.
     """
 
     session: str
@@ -40,6 +41,7 @@ class Account:
     lost: int = 0
     per_category: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
     last_record_age_s: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -159,6 +161,11 @@ def collector_status(base: Path) -> dict[str, Any]:
         "running": running,
         "pid": found.get("pid") if running else None,
         "rejected": dict(totals.get("rejected") or {}),
+        "rejected_by_session": {
+            name: dict(row["rejected"])
+            for name, row in dict(found.get("sessions") or {}).items()
+            if row.get("rejected")
+        },
         "quarantined": int(totals.get("quarantined") or 0),
         "duplicates": int(totals.get("duplicates") or 0),
         "repaired": int(totals.get("repaired") or 0),

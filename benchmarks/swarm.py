@@ -20,8 +20,8 @@ from benchmarks.workload import steps
 from contract import names, wire
 
 WINDOW = 64
-#: As the producer's sender waits: two seconds, and three times the usual delay of an acknowledgement.
-RESEND_S, ACK_DELAYS = 2.0, 3.0
+#: As the producer's sender waits: two seconds, and three times the usual delay of an acknowledgement; twice as long each time.
+RESEND_S, ACK_DELAYS, RESEND_MAX_S = 2.0, 3.0, 8.0
 
 
 class Trainer:
@@ -31,7 +31,7 @@ class Trainer:
         self.session, self.producer = session, names.new_producer()
         self.topic = wire.topic_of(session, "training")
         self.acked = self.cursor = self.total = self.resent = 0
-        self.moved = self.ack_delay = 0.0
+        self.moved = self.ack_delay = self.patience = 0.0
         self.up = False
         self.socket = context.socket(zmq.XPUB)
         for option, value in (
@@ -56,8 +56,10 @@ class Trainer:
             elif frame == wire.UNSUBSCRIBED:
                 self.up = False
             else:
+                self.ack_delay = max(self.ack_delay, wire.ack_interval(frame) or 0.0)
                 acked = wire.unpack_ack(frame, self.producer).get("training", 0)
                 if acked > self.acked:
+                    self.patience = 0.0
                     self.ack_delay += 0.3 * (now - self.moved - self.ack_delay)
                     self.acked, self.moved = acked, now
 
@@ -65,7 +67,9 @@ class Trainer:
         """Whatever may be sent of the records up to `total`, `batch` at a time (the payload repeats)."""
         if not self.up:
             return
-        if self.cursor > self.acked and now - self.moved > RESEND_S + ACK_DELAYS * self.ack_delay:
+        patience = self.patience or RESEND_S + ACK_DELAYS * self.ack_delay
+        if self.cursor > self.acked and now - self.moved > patience:
+            self.patience = min(2 * patience, RESEND_MAX_S)
             self.resent += self.cursor - self.acked
             self.cursor, self.moved = self.acked, now
         while self.cursor + batch <= self.total and self.cursor - self.acked < WINDOW * batch:

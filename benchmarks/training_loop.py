@@ -5,15 +5,23 @@ metrics, or does not. Each turn gives a ratio; hundreds of them, and as many in 
 two processes differ by anyway, find a per cent on a machine that wavers by five.
 
 The time of an iteration leaves out what the loop's thread spent ready to run but without a core (Linux tells): that is
-the neighbours' doing. Waiting for the interpreter while the sender's thread has it counts in full.
+the neighbours' doing. Waiting for the interpreter while the sender's thread has it counts in full; it is also told by itself,
+because it can be measured exactly: time in which the loop's thread neither ran nor was ready to run.
+
+What remains of the ratio is the processor's: another process that wakes on the other core a hundred times a second. A row
+tells what that costs a loop that logs nothing.
 """
 
 from __future__ import annotations
 
 import math
+import signal
 import statistics
+import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +29,8 @@ from benchmarks.ground import Ground
 from benchmarks.harness import Child, Plan, Row, percentile, ratio_of, serve
 
 _STRETCH_S = 0.05
+#: How often a second the collector looks at the ring of a steady trainer.
+_LOOKS = 100
 
 
 def measure(plan: Plan) -> list[Row]:
@@ -40,6 +50,9 @@ def measure(plan: Plan) -> list[Row]:
         between = _Phase(ours, other, pairs // 2, logging=False)
         with collector.frozen():
             frozen = _Phase(ours, other, pairs, logging=True)
+        time.sleep(1.5)
+        with _waking(_LOOKS) as wakes:
+            floor = _Phase(ours, other, pairs, logging=False, wakes=wakes)
     bare = before.ratios + between.ratios
     return [
         _row("numpy training loop logging 1,000 records/s", alive, bare),
@@ -49,19 +62,50 @@ def measure(plan: Plan) -> list[Row]:
             f"{percentile(alive.calls, 0.5):.1f} us, {alive.share:.2f} % of the loop",
             f"collector frozen {percentile(frozen.calls, 0.5):.1f} us, {frozen.share:.2f} %",
         ),
+        Row(
+            "waiting for the interpreter inside that loop",
+            f"{alive.blocked:.3f} % of it",
+            f"collector frozen {frozen.blocked:.3f} %",
+        ),
+        Row(
+            f"the loop without logging, beside a process that wakes {_LOOKS} times a second",
+            f"{100 * (ratio_of(floor.ratios).value - 1):+.2f} %",
+            f"without that process; standard error {100 * _error(floor.ratios):.2f} %",
+        ),
     ]
+
+
+@contextmanager
+def _waking(times: int) -> Iterator[Callable[[bool], None]]:
+    """A process that sleeps and wakes so many times a second; it is stopped and let go on by what is given."""
+    code = f"import time\nwhile True: time.sleep({1 / times})"
+    process = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        yield lambda run: process.send_signal(signal.SIGCONT if run else signal.SIGSTOP)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _error(ratios: list[float]) -> float:
+    """Standard error of a median, from its MAD (normal approximation)."""
+    return 1.86 * ratio_of(ratios).mad / math.sqrt(len(ratios))
 
 
 class _Phase:
     """Turns of the two processes: ratios of the time of an iteration, and the first one's log calls in microseconds."""
 
-    def __init__(self, ours: Child, other: Child, pairs: int, logging: bool) -> None:
+    def __init__(
+        self, ours: Child, other: Child, pairs: int, logging: bool, wakes: Callable[[bool], None] | None = None
+    ) -> None:
         self.ratios: list[float] = []
         self.calls: list[float] = []
-        took = 0.0
+        took = blocked = 0.0
         for number in range(pairs + 5):
             found = {}
             for child in (ours, other) if number % 2 else (other, ours):
+                if wakes is not None:
+                    wakes(child is ours)
                 found[child] = child.ask("stretch", seconds=_STRETCH_S, logging=logging and child is ours)
             if number < 5:
                 continue
@@ -69,16 +113,18 @@ class _Phase:
             self.ratios.append(mine["each"] / found[other]["each"])
             self.calls += mine["calls"]
             took += mine["took"]
+            blocked += mine["blocked"] - found[other]["blocked"]
         calling = sum(self.calls) / 1e6
         #: Per cent of the loop's time spent in log calls.
         self.share = 100 * calling / took
+        #: Per cent of it in which the loop's thread was neither running nor ready to run; more than in the other process.
+        self.blocked = 100 * blocked / took
 
 
 def _row(what: str, phase: _Phase, bare: list[float]) -> Row:
     own, neither = ratio_of(phase.ratios), ratio_of(bare)
     ratio = own.value / neither.value
-    # Standard errors of two medians, from their MADs (normal approximation).
-    error = 1.86 * math.hypot(own.mad / math.sqrt(len(phase.ratios)), neither.mad / math.sqrt(len(bare)))
+    error = math.hypot(_error(phase.ratios), _error(bare))
     return Row(
         what,
         f"{100 * (ratio - 1):+.2f} %",
@@ -124,7 +170,7 @@ def main(base: str) -> None:
         clock = time.perf_counter
         calls: list[float] = []
         step = 0
-        waited, begin = _waited(), clock()
+        cpu, waited, begin = time.thread_time(), _waited(), clock()
         while clock() < begin + seconds:
             loss, norm1, norm2 = learn()
             if logger is not None and logging:
@@ -142,10 +188,11 @@ def main(base: str) -> None:
                 )
                 calls.append(clock() - called)
             step += 1
-        took = clock() - begin
+        took, waited = clock() - begin, _waited() - waited
         return {
-            "each": (took - (_waited() - waited)) / step,
+            "each": (took - waited) / step,
             "took": took,
+            "blocked": took - waited - (time.thread_time() - cpu),
             "calls": [1e6 * call for call in calls],
         }
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 _SHOWN: Final = (
     "received_batches",
     "received",
+    "pulled",
     "stored",
     "duplicates",
     "gaps",
@@ -40,6 +41,7 @@ class Counts:
 
     Attributes:
         received_batches, received: what arrived in well-formed envelopes, duplicates included.
+        pulled: of these records, what was taken out of trainers' rings instead of a socket.
         stored: lines written and acknowledged or about to be.
         duplicates: records that were stored before; their producer did not know yet.
         gaps: batches that came too early and were asked for again.
@@ -56,6 +58,7 @@ class Counts:
 
     received_batches: int = 0
     received: int = 0
+    pulled: int = 0
     stored: int = 0
     duplicates: int = 0
     gaps: int = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,7 @@ from collector.ledger import Kind, decide
 from collector.people import MAX_TOLD, People
 from collector.plan import Planned, Written, is_adoption
 from collector.quarantine import Quarantine
-from collector.sessions import Session, Sessions, Stream
+from collector.sessions import HUNGRY_BATCHES, Session, Sessions, Stream
 from collector.store import DataFile, Store
 from contract import names, wire
 from contract.wire import Batch, FrameRefused
@@ -38,6 +39,8 @@ class Ingest:
     Attributes:
         to_ack: streams whose producer should hear how far we are.
         urgent: those of them that sent too early and should hear at once.
+        hungry: those of them that have sent much since they last heard.
+        came: producers heard through the socket since somebody emptied it.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class Ingest:
         self.own_id = names.new_producer()
         self.to_ack: dict[Stream, None] = {}
         self.urgent: dict[Stream, None] = {}
+        self.hungry: dict[Stream, None] = {}
+        self.came: set[str] = set()
         self._clock = clock
         self._plans: dict[DataFile, list[Planned]] = {}
         self._skips: list[tuple[Stream, int, int]] = []
@@ -69,14 +74,18 @@ class Ingest:
         """Plan one message; None when it was refused (and counted). Never raises on content."""
         try:
             batch, payload = wire.unpack_batch(parts)
+            self.came.add(batch.producer)
             return self.take_batch(batch, payload)
         except FrameRefused as error:
-            self.refuse(error.reason, str(error))
+            self.refuse(error.reason, str(error), parts)
             return None
 
-    def refuse(self, reason: str, text: str) -> None:
-        """Count and announce a message that is not taken."""
+    def refuse(self, reason: str, text: str, parts: list[bytes] | None = None) -> None:
+        """Count and announce a message that is not taken, also with the session that it names, if there is such a one."""
         self.counts.rejected[reason] += 1
+        if parts and len(parts[0]) <= wire.MAX_TOPIC_BYTES:
+            with suppress(FrameRefused):
+                self.sessions.note_rejected(wire.names_in(parts[0])[0], reason)
         self.counts.note(f"message refused ({reason}): {text}", f"refused {reason}")
 
     def take_batch(self, batch: Batch, payload: bytes) -> Kind:
@@ -221,6 +230,9 @@ class Ingest:
             self._skipped(stream, item.lost)
         stream.next = after
         self.to_ack[stream] = None
+        stream.unheard += 1
+        if stream.unheard > HUNGRY_BATCHES:
+            self.hungry[stream] = None
         note = session.note
         if count:
             note.stored[stream.category] += count
@@ -299,6 +311,7 @@ class Ingest:
         for stream in streams:
             if stream.session.must_save and not self.sessions.save_now(stream.session):
                 continue
+            stream.unheard = 0
             if stream.producer != self.own_id:
                 found.setdefault(stream.producer, {})[stream.category] = stream.next
         return found

@@ -1,6 +1,6 @@
 """The collector's one loop: it owns the sockets, the files and all state, so nothing needs a lock.
 
-receive   drain what the producers sent, up to a bound
+receive   drain what the producers sent, up to a bound, and what is new in the rings of trainers on this machine
 commit    one write per file, then advance
 tell      acknowledge, publish
 tick      checkpoints, sync, offsets, status, orphans, whether to leave
@@ -21,6 +21,7 @@ from collector.adoption import Adopter
 from collector.counts import Counts, to_stderr
 from collector.ingest import Ingest
 from collector.people import GRACE_S, People
+from collector.pull import Puller
 from collector.settings import Settings
 from collector.sockets import Sockets, open_sockets
 from collector.status import Status
@@ -37,6 +38,11 @@ OFFSETS_RECENT_S: Final = 60.0
 SECOND: Final = 1.0
 #: Of each second, for checkpoints: with a thousand sessions each has its turn every ten seconds or so.
 CHECKPOINTS_S: Final = 0.02
+#: With more producers than this each message would wake the loop; it lets them gather for a moment instead, the longer
+#: the more there are.
+CROWD: Final = 32
+GATHER_S_PER_PRODUCER: Final = 0.00001
+GATHER_MOST_S: Final = 0.01
 DRAIN_S: Final = 1.0
 SYNC_S: Final = 1.5
 _IDLE_POLL_S: Final = 0.25
@@ -115,6 +121,7 @@ class Loop:
         self._acks = Acks(self.ingest, sockets.ingest)
         self._feed = Feed(sockets.feed)
         self._adopter = Adopter(settings.base, self.ingest)
+        self._puller = Puller(settings.base, self.ingest, allowed=sockets.guard is None)
         self._endpoints = {"ingest": sockets.ingest_endpoint, "feed": sockets.feed_endpoint}
         if sockets.guard is not None:
             self._endpoints |= {ANNOUNCED: sockets.guard.public, "keys": str(sockets.guard.folder)}
@@ -149,9 +156,12 @@ class Loop:
             poller.register(source, zmq.POLLIN)
         more = False
         while not self._stop.is_set():
+            if self._near > CROWD and not more:
+                time.sleep(min(GATHER_MOST_S, self._near * GATHER_S_PER_PRODUCER))
             events = dict(poller.poll(0 if more else self._wait_ms()))
             more = self._receive() if more or sockets.ingest in events else False
             now = time.monotonic()
+            self._puller.look(now)
             self._publish(now)
             if sockets.feed in events and self._feed.drain():
                 self._feed.offsets(self.ingest.store.recent(now, OFFSETS_RECENT_S))
@@ -169,8 +179,8 @@ class Loop:
         now = time.monotonic()
         if self._adopter.busy(now):
             return 0
-        due = self._acks.due_in(now, self._near)
-        return int(1000 * (_IDLE_POLL_S if due is None else min(due, _IDLE_POLL_S))) + (due is not None)
+        dues = [d for d in (self._acks.due_in(now, self._near), self._puller.due_in(now)) if d is not None]
+        return int(1000 * min((*dues, _IDLE_POLL_S))) + bool(dues)
 
     def _receive(self) -> bool:
         """Plan what is queued, up to a round's bound; True when there may be more."""
@@ -192,11 +202,12 @@ class Loop:
     def _publish(self, now: float) -> None:
         """Write what was planned, then say so."""
         written = self.ingest.commit()
+        self._puller.settle()
         if self.ingest.urgent:
             self._acks.send_urgent(now)
         due = self._acks.due_in(now, self._near)
         if due is not None and due <= 0:
-            self._acks.send(now)
+            self._acks.send(now, self._near)
         if written:
             self._feed.publish(written)
 
@@ -245,11 +256,12 @@ class Loop:
 
     def finish(self) -> None:
         """The end, in order: what is queued is stored and acknowledged, then checkpoints, then the disk."""
+        self._puller.close()
         deadline = time.monotonic() + DRAIN_S
         while self._receive() and time.monotonic() < deadline:
             self._publish(time.monotonic())
         written = self.ingest.commit()
-        self._acks.send(time.monotonic())
+        self._acks.send(time.monotonic(), self._near, everything=True)
         self._feed.publish(written)
         self._adopter.close()
         self.ingest.close(SYNC_S)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,8 @@ from collector.store import DataFile, Store
 from contract import names, places
 from contract.wire import FrameRefused
 
+#: A producer may have 64 batches on their way; with this many it should hear soon.
+HUNGRY_BATCHES: Final = 24
 #: Every forked child is a producer, so a session may see many; beyond this it is no training but an attack.
 MAX_PRODUCERS_PER_SESSION: Final = 100_000
 MAX_CATEGORIES_PER_SESSION: Final = 256
@@ -37,7 +39,7 @@ _STRANGER: Final = "-"
 class Stream:
     """One producer's records of one category. `next` is stored, `planned` counts what this round will write too."""
 
-    __slots__ = ("category", "file", "last_step", "next", "planned", "producer", "session")
+    __slots__ = ("category", "file", "last_step", "next", "planned", "producer", "session", "unheard")
 
     def __init__(self, session: Session, category: str, producer: str, file: DataFile, next_seq: int) -> None:
         self.session = session
@@ -46,12 +48,25 @@ class Stream:
         self.file = file
         self.next = self.planned = next_seq
         self.last_step = 0
+        #: Batches since the last acknowledgement; one that never had one waits for it.
+        self.unheard = HUNGRY_BATCHES
 
 
 class Session:
     """What is known of one session while it is in use: its checkpoint, kept current, and its files."""
 
-    __slots__ = ("alert_ids", "changed", "files", "must_save", "name", "note", "producers", "routes", "streams")
+    __slots__ = (
+        "alert_ids",
+        "changed",
+        "files",
+        "must_save",
+        "name",
+        "note",
+        "producers",
+        "rejected",
+        "routes",
+        "streams",
+    )
 
     def __init__(self, name: str, checkpoint: Checkpoint) -> None:
         self.name = name
@@ -60,6 +75,8 @@ class Session:
         self.streams: dict[tuple[str, str], Stream] = {}
         self.routes: list[tuple[str, str, str]] = []
         self.alert_ids: set[str] | None = None
+        #: Messages refused that named it, by reason, since this collector opened it.
+        self.rejected: Counter[str] = Counter()
         self.producers = len({p for by in checkpoint.next.values() for p in by})
         self.changed = False
         self.must_save = False
@@ -118,6 +135,12 @@ class Sessions:
     def known(self, name: str) -> bool:
         """Whether anything was ever stored of a session."""
         return name in self._open or places.checkpoint_file(self._base, name).exists()
+
+    def note_rejected(self, name: str, reason: str) -> None:
+        """A message for a session in use was refused; one that nobody uses is not opened for it."""
+        session = self._open.get(name)
+        if session is not None:
+            session.rejected[reason] += 1
 
     def get(self, name: str) -> Session:
         """A session by its own name, read from its checkpoint when it was not in use."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import zmq
 
-from collector.guard import Guard, cut
+from collector.guard import Guard, cut, receive
 from collector.settings import Settings
 from contract import wire
 from contract.endpoints import split_tcp
@@ -82,7 +82,7 @@ class Sockets:
     def receiver(self, refuse: Callable[[str, str], None]) -> Callable[[], list[bytes]]:
         """What gives the next message, [] for one refused for its key; raises `zmq.Again` when there is none."""
         if self.guard is None:
-            return partial(self.ingest.recv_multipart, zmq.NOBLOCK)
+            return partial(receive, self.ingest)
         return partial(self.guard.receive, self.ingest, refuse)
 
     def watch(self) -> None:

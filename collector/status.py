@@ -63,6 +63,7 @@ class Status:
                 "producers": session.producers,
                 "dropped": note.dropped,
                 "skipped": note.skipped,
+                "rejected": dict(session.rejected),
                 "root": note.owner,
                 "kept_as": note.aliases,
             }

@@ -14,7 +14,9 @@ from contract import wire
 #: Acks at least this far apart (seconds): one reaches every producer, so they are gathered.
 ACK_S: Final = 0.02
 #: And this much further apart for each producer there is: the traffic grows as their number squared.
-ACK_S_PER_PRODUCER: Final = 0.001
+ACK_S_PER_PRODUCER: Final = 0.002
+#: Earlier, in a small frame of their own, to those that have sent much since the last, or never heard one.
+EARLY_S_PER_PRODUCER: Final = 0.00025
 _PRODUCERS_PER_FRAME: Final = 500
 #: With the feed's high-water mark this bounds what a reader that stands still can cost: 64 MiB.
 _FEED_BYTES: Final = 64 * 1024
@@ -27,25 +29,42 @@ class Acks:
     def __init__(self, ingest: Ingest, socket: zmq.Socket[bytes]) -> None:
         self._ingest = ingest
         self._socket = socket
-        self._last = -1e9
+        self._last = self._last_early = -1e9
         self._answered: dict[str, float] = {}
 
     def due_in(self, now: float, producers: int) -> float | None:
         """Seconds until acks should go out; None when nobody waits for one."""
         if not self._ingest.to_ack:
             return None
-        return max(0.0, self._last + max(ACK_S, producers * ACK_S_PER_PRODUCER) - now)
+        due = self._last + self.every(producers)
+        if self._ingest.hungry:
+            due = min(due, max(self._last, self._last_early) + max(ACK_S, producers * EARLY_S_PER_PRODUCER))
+        return max(0.0, due - now)
 
-    def send(self, now: float) -> None:
-        """Acknowledge everything that is due."""
-        self._last = now
-        self._answered.clear()
-        streams = list(self._ingest.to_ack)
-        self._ingest.to_ack.clear()
-        self._ingest.urgent.clear()
-        moved = list(self._ingest.acks(streams).items())
+    @staticmethod
+    def every(producers: int) -> float:
+        """Seconds between two acks for everybody."""
+        return max(ACK_S, producers * ACK_S_PER_PRODUCER)
+
+    def send(self, now: float, producers: int, everything: bool = False) -> None:
+        """Acknowledge what is due: for everybody, or for those that cannot wait so long."""
+        ingest = self._ingest
+        every = self.every(producers)
+        if everything or now - self._last >= every:
+            self._last = now
+            streams = list(ingest.to_ack)
+            ingest.to_ack.clear()
+            ingest.urgent.clear()
+            self._answered.clear()
+        else:
+            self._last_early = now
+            streams = list(ingest.hungry)
+            for stream in streams:
+                ingest.to_ack.pop(stream, None)
+        ingest.hungry.clear()
+        moved = list(ingest.acks(streams).items())
         for begin in range(0, len(moved), _PRODUCERS_PER_FRAME):
-            self._send(dict(moved[begin : begin + _PRODUCERS_PER_FRAME]))
+            self._send(dict(moved[begin : begin + _PRODUCERS_PER_FRAME]), every)
 
     def send_urgent(self, now: float) -> None:
         """Tell those who ran ahead where to go on, each at most every `ACK_S`."""
@@ -55,12 +74,12 @@ class Acks:
         if streams:
             for stream in streams:
                 answered[stream.producer] = now
-            self._send(self._ingest.acks(streams))
+            self._send(self._ingest.acks(streams), 0.0)
 
-    def _send(self, moved: dict[str, dict[str, int]]) -> None:
+    def _send(self, moved: dict[str, dict[str, int]], every: float) -> None:
         if moved:
             try:
-                self._socket.send(wire.pack_ack(moved), zmq.NOBLOCK)
+                self._socket.send(wire.pack_ack(moved, every), zmq.NOBLOCK)
             except zmq.Again:
                 pass  # cumulative: the next one says it too
 

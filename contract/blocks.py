@@ -3,6 +3,7 @@
 A producer writes them, whoever adopts a dead producer's records reads them. All integers are little-endian.
 
     ring file    page 0      magic 8 | n_blocks u64 | block_bytes u64 | pid u64 | created f64 | producer 32 | session 112
+                             from byte 1024 on what producer and collector tell each other: `contract.live`
                  page 1      64 entries of 64 bytes: category name 48 | next sequence acknowledged u64 | unused 8
                  pages 2..   n_blocks heads of 64 bytes: state u64 | first_seq u64 | category u64 | unused
                  then        n_blocks blocks of block_bytes
@@ -32,11 +33,11 @@ from typing import Final
 import msgpack
 
 from contract import names
+from contract.live import PAGE, LiveWords
 from contract.places import ring_dirs, spool_dir
 
 RING_MAGIC: Final = b"AVRING1\n"
 SPOOL_MAGIC: Final = b"AVS1"
-PAGE: Final = 4096
 BLOCK_BYTES: Final = 64 * 1024
 HEAD_WORDS: Final = 8
 CATEGORY_ENTRY: Final = struct.Struct("<48sQ8x")
@@ -111,12 +112,13 @@ def read_ring(fd: int) -> RingContent | None:
             return None
         categories: list[str] = []
         acked: dict[str, int] = {}
+        live = LiveWords(memoryview(view[:PAGE]))
         for index in range(names.MAX_CATEGORIES_PER_PRODUCER):
             raw, next_seq = CATEGORY_ENTRY.unpack_from(view, category_offset(index))
             name = raw.rstrip(b"\0").decode("ascii", "replace")
             categories.append(name)
             if name:
-                acked[name] = next_seq
+                acked[name] = max(next_seq, live.stored(index + 1).next_seq)
         blocks = []
         first_block = blocks_offset(n_blocks)
         for index in range(n_blocks):

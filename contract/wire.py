@@ -4,7 +4,8 @@
            topic    b"tm1/<session>/<category>"
            header   msgpack [producer, category, first_seq, count, floor]
            payload  `count` concatenated msgpack arrays [timestamp, step, {metric: value}]
-    ack    collector -> producers  one frame, b"A" + msgpack {producer: {category: next_seq}}, cumulative
+    ack    collector -> producers  one frame, b"A" + msgpack {"": {"": milliseconds}, producer: {category: next_seq}, ...},
+                                   cumulative; `milliseconds`, first and optional, is the usual time between two of them
     feed   collector -> readers    [topic, header, lines]
            header   msgpack [file name, first byte, end byte]; lines as they are on disk
            topic    b"tm1/!offsets", header msgpack {file name: committed size}: what may be read, each half second
@@ -17,6 +18,7 @@ A part that begins with 0x00 or 0x01 would be read as a subscription by an XPUB:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import msgpack
@@ -31,8 +33,13 @@ UNSUBSCRIBED: Final = b"\x00" + PREFIX
 #: One frame holds one block of the ring at most (`blocks.BLOCK_BYTES`), and a margin.
 MAX_PAYLOAD_BYTES: Final = 64 * 1024
 MAX_MESSAGE_BYTES: Final = 1 << 20
+MAX_TOPIC_BYTES: Final = 256
 MAX_BATCH_RECORDS: Final = 16_384
 MAX_SEQ: Final = 1 << 53
+#: What a producer believes at most when it is told how rarely acks come.
+MAX_ACK_INTERVAL_S: Final = 10.0
+#: How the interval in an ack begins: the key "", a map of one, the key "".
+_EVERY: Final = b"\xa0\x81\xa0"
 
 
 class FrameRefused(ValueError):
@@ -75,14 +82,9 @@ def unpack_batch(parts: list[bytes]) -> tuple[Batch, bytes]:
     topic, header, payload = parts
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise FrameRefused("oversize", f"payload of {len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} allowed")
-    if len(header) > 256 or len(topic) > 256:
+    if len(header) > 256 or len(topic) > MAX_TOPIC_BYTES:
         raise FrameRefused("oversize", f"topic of {len(topic)} and header of {len(header)} bytes, at most 256 each")
-    try:
-        tag, session, category = topic.decode("ascii").split("/")
-    except ValueError as error:
-        raise FrameRefused("topic", f"expected tm1/<session>/<category>, got {topic[:80]!r}") from error
-    if tag != "tm1":
-        raise FrameRefused("topic", f"expected protocol tm1, got {topic[:80]!r}")
+    session, category = names_in(topic)
     try:
         fields = msgpack.unpackb(header, max_array_len=8, max_map_len=0)
         producer, named, first_seq, count, floor = fields
@@ -95,12 +97,29 @@ def unpack_batch(parts: list[bytes]) -> tuple[Batch, bytes]:
     if named != category:
         raise FrameRefused("header", f"topic says {category!r:.50}, header says {named!r:.50}")
     try:
-        names.check_session(session)
-        names.check_category(category)
         names.check_producer(producer)
     except names.NameRefused as error:
         raise FrameRefused("name", str(error)) from error
     return Batch(session, category, producer, first_seq, count, floor), payload
+
+
+@lru_cache(maxsize=4_096)
+def names_in(topic: bytes) -> tuple[str, str]:
+    """Session and category of a topic of at most 256 bytes; the same few come again and again.
+
+    Raises:
+        FrameRefused: with reason "topic" or "name".
+    """
+    try:
+        tag, session, category = topic.decode("ascii").split("/")
+    except ValueError as error:
+        raise FrameRefused("topic", f"expected tm1/<session>/<category>, got {topic[:80]!r}") from error
+    if tag != "tm1":
+        raise FrameRefused("topic", f"expected protocol tm1, got {topic[:80]!r}")
+    try:
+        return names.check_session(session), names.check_category(category)
+    except names.NameRefused as error:
+        raise FrameRefused("name", str(error)) from error
 
 
 def unpack_records(payload: bytes | memoryview, count: int) -> tuple[Any, ...]:
@@ -128,9 +147,28 @@ def unpack_records(payload: bytes | memoryview, count: int) -> tuple[Any, ...]:
     return found
 
 
-def pack_ack(moved: dict[str, dict[str, int]]) -> bytes:
-    packed: bytes = msgpack.packb(moved)
+def pack_ack(moved: dict[str, dict[str, int]], every_s: float = 0.0) -> bytes:
+    """An ack; `every_s` is after how many seconds the next one usually follows (0: not said)."""
+    said: dict[str, dict[str, int]] = {"": {"": round(1000 * every_s)}} if every_s else {}
+    packed: bytes = msgpack.packb(said | moved)
     return b"A" + packed
+
+
+def ack_interval(frame: bytes) -> float | None:
+    """Seconds after which acks usually follow each other, as an ack says; None where it does not.
+
+    Does not look at the rest of the frame, which speaks of other producers mostly.
+    """
+    at = frame.find(_EVERY, 2, 6 + len(_EVERY))
+    if at < 0:
+        return None
+    unpacker = msgpack.Unpacker(max_buffer_size=16)
+    unpacker.feed(frame[at + len(_EVERY) : at + len(_EVERY) + 9])
+    try:
+        every = unpacker.unpack()
+    except Exception:  # msgpack raises many kinds on hostile bytes
+        return None
+    return min(every / 1000, MAX_ACK_INTERVAL_S) if type(every) is int and every >= 0 else None
 
 
 def unpack_ack(frame: bytes, producer: str) -> dict[str, int]:

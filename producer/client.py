@@ -243,10 +243,10 @@ class Producer:
         given_up = sum(s.given_up for s in mine)
         refused = sum(s.refused for s in mine)
         stored = sum(s.logged() for s in mine)
-        acked = sum(s.acked for s in mine)
+        acked = sum(s.stored() for s in mine)
         return {
             "logged": stored + refused,
-            "sent": sum(s.sent_seq for s in mine),
+            "sent": sum(max(s.sent_seq, s.stored()) for s in mine),
             "persisted": acked - given_up,
             "waiting": stored - acked,
             "spooled": self._spool.records,

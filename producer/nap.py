@@ -10,10 +10,12 @@ import select
 class Nap:
     """`on` is true only while the sender sleeps long; then, and only then, the log call writes to a pipe."""
 
-    __slots__ = ("_poll", "_writer", "on", "reader")
+    __slots__ = ("_poll", "_writer", "on", "reader", "relied")
 
     def __init__(self) -> None:
         self.on = False
+        #: True while the sender sleeps because a collector takes the records: a ring that fills wakes it.
+        self.relied = False
         self.reader, self._writer = os.pipe()
         os.set_blocking(self.reader, False)
         os.set_blocking(self._writer, False)
@@ -22,15 +24,17 @@ class Nap:
 
     def wake(self) -> None:
         """End the sleep. From any thread, any number of times; never blocks."""
-        self.on = False
+        self.on = self.relied = False
         with contextlib.suppress(OSError):
             os.write(self._writer, b"w")
 
     def pause(self, seconds: float) -> None:
         """Sleep at most `seconds`, less if woken."""
-        self._poll.poll(max(1, round(seconds * 1000)))
+        if self._poll.poll(max(1, round(seconds * 1000))):
+            self.clear()
 
     def clear(self) -> None:
+        """Forget the calls to wake that have come."""
         with contextlib.suppress(OSError):
             os.read(self.reader, 4096)
 

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from contract import blocks
+from contract.live import PAGE, LiveWords
 from contract.names import MAX_CATEGORIES_PER_PRODUCER
 from contract.places import PlaceRefused, make_ring_dir, ring_dirs
 
@@ -46,9 +47,11 @@ class Ring:
         size = blocks.ring_bytes(self._all)
         self._map = self._open(base, producer, size) or mmap.mmap(-1, size)
         self.view = memoryview(self._map)
+        #: What this process and a collector on this machine tell each other.
+        self.live = LiveWords(self.view)
         heads = self.view[blocks.heads_offset() : blocks.heads_offset() + self._all * blocks.HEAD_WORDS * 8]
         self.heads = heads.cast("Q")
-        self._acked = self.view[blocks.PAGE : 2 * blocks.PAGE].cast("Q")
+        self._acked = self.view[PAGE : 2 * PAGE].cast("Q")
         self._categories: list[str] = []
         #: A stack: the block used last is used next, so a healthy run touches few pages.
         self._free = list(range(n_blocks - 1, -1, -1))

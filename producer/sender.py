@@ -18,11 +18,13 @@ import zmq
 
 from contract import wire
 from contract.lifecycle import HEARTBEAT_S
+from contract.live import MAX_SEQ, Mark
 from producer.adoption import Adoption
 from producer.discovery import Discovery
 from producer.link import WINDOW_BATCHES, Link
 from producer.nap import Nap
 from producer.overflow import Heap, Overflow
+from producer.reliance import RELIED_ROUND_S, Reliance
 from producer.ring import Ring
 from producer.spool import Spool
 from producer.stream import Chunk, Stream
@@ -30,17 +32,18 @@ from producer.stream import Chunk, Stream
 _LOG = logging.getLogger("avaliacoes")
 
 #: Seconds without progress until a stream is sent again, and times the usual delay of an acknowledgement on top: a
-#: collector of a thousand producers acknowledges once a second.
+#: collector of a thousand producers acknowledges each two seconds, and says so.
 _RESEND_S = 2.0
 _ACK_DELAYS = 3.0
 _RESEND_MAX_S = 8.0
 _GAP_RESEND_S = 0.2
 _LOOK_EVERY_S = 0.1
-#: After this long without a record and with nothing in flight the thread sleeps until it is woken.
-_DOZE_AFTER_S = 0.3
 #: A round that finds this many new records is followed by the next one soon.
-_BRISK_RECORDS, _BRISK_S = 4, 0.008
+_BRISK_RECORDS, _BRISK_S = 4, 0.012
+#: After a round without a new record the thread sleeps until a record or an acknowledgement wakes it, this long at most.
 _DOZE_S = 1.0
+#: A collector that acknowledges nothing for this long stands still; an acknowledgement ends the longer pauses.
+_STUCK_S, _STUCK_ROUND_S = 1.0, 0.2
 
 
 class _Sent(NamedTuple):
@@ -88,6 +91,7 @@ class Sender(threading.Thread):
         self._session = session
         self._streams = streams
         self._ring = ring
+        self._reliance = Reliance(ring.live, buffer_records, ring.protected)
         self._link = link
         self._discovery = discovery
         self._flush_interval = flush_interval
@@ -97,7 +101,7 @@ class Sender(threading.Thread):
         self._resend_after: dict[str, float] = {}
         self._nap = nap
         self._stored_before = 0
-        self._ack_delay = 0.0
+        self._ack_delay = self._ack_every = 0.0
         self._heap = heap
         self._adoption = adoption
         self._stopping = threading.Event()
@@ -106,7 +110,6 @@ class Sender(threading.Thread):
         self._next_beat = time.monotonic() + HEARTBEAT_S
         self._down_since = time.monotonic()
         self._was_up = False
-        self._busy_at = time.monotonic()
         self.progress_at = time.monotonic()
         self.resent = 0
         self.error: str | None = None
@@ -142,6 +145,7 @@ class Sender(threading.Thread):
                     self.error = repr(error)
                     self._stopping.wait(0.5)
         finally:
+            self._reliance.end()
             if self._adoption is not None:
                 self._adoption.close()
             self._link.close()
@@ -162,15 +166,15 @@ class Sender(threading.Thread):
         for stream in tuple(self._streams):
             if stream.deferred:
                 stream.drain()
-        sent = self._send_all(now) if self._link.up else False
+        self._take_stored(now)
+        relied = self._relies(now)
+        sent = self._send_all(now) if self._link.up and not relied else False
         if self._adoption is not None and self._link.up and not self._flushing.is_set():
             self._adoption.round(self._link, now)
         self.overflow.relieve(now, 0.0 if self._link.up else now - self._down_since)
         if self._heap.in_use():
             self.overflow.bring_home()
-        if sent:
-            self._busy_at = now
-        self._pause(now, sent)
+        self._pause(now, sent, relied)
 
     def _turn(self, now: float) -> None:
         self._was_up = self._link.up
@@ -183,20 +187,35 @@ class Sender(threading.Thread):
             self._down_since = now
             self._next_look = now
 
-    def _pause(self, now: float, sent: bool) -> None:
+    def _relies(self, now: float) -> bool:
+        """Whether the collector takes the records itself, so that there is nothing to send."""
+        logged = sum(stream.logged() for stream in self._streams)
+        waiting = logged - sum(stream.acked for stream in self._streams)
+        hurried = self._flushing.is_set() or not self._link.up
+        for stream in self._streams:
+            if stream.tag and stream.cursor_seq < MAX_SEQ:
+                self._ring.live.note_sent(stream.tag, Mark(stream.cursor_seq, stream.cursor_byte))
+        return self._reliance.decide(now, time.monotonic_ns(), logged, waiting, hurried)
+
+    def _pause(self, now: float, sent: bool, relied: bool) -> None:
         waiting = bool(self._inflight)
         if self._flushing.is_set():
             self._wait_socket(2 if waiting or sent else 5)
         elif not self._link.up:
             self._wait_socket(max(20, round(self._flush_interval * 1000)))
-        elif waiting or now - self._busy_at < _DOZE_AFTER_S:
+        elif relied:
+            self._nap.relied = True
+            self._nap.pause(RELIED_ROUND_S)
+            self._nap.relied = False
+        elif waiting and now - max(self.progress_at, self._inflight[0].at) > _STUCK_S + self._ack_patience():
+            self._wait_socket(round(1000 * _STUCK_ROUND_S))
+        elif sent or self._anything_new():
             self._nap.pause(self._interval())
         else:
             self._nap.on = True
             if not self._anything_new():
                 self._wait_socket(round(_DOZE_S * 1000))
             self._nap.on = False
-        self._nap.clear()
 
     def _interval(self) -> float:
         """Seconds to the next round: short while records come in numbers, else the longest that was allowed.
@@ -216,6 +235,7 @@ class Sender(threading.Thread):
         poller.register(self._nap.reader, zmq.POLLIN)
         poller.register(socket, zmq.POLLIN)
         poller.poll(milliseconds)
+        self._nap.clear()
 
     def _anything_new(self) -> bool:
         return any(stream.logged() > stream.sent_seq for stream in self._streams)
@@ -227,7 +247,7 @@ class Sender(threading.Thread):
         for stream in tuple(self._streams):
             # Before the window is looked at: a full one empties by acks, or by going back.
             if stream.sent_seq > stream.acked:
-                patience = self._resend_after.get(stream.category, _RESEND_S + _ACK_DELAYS * self._ack_delay)
+                patience = self._resend_after.get(stream.category, _RESEND_S + self._ack_patience())
                 if now - max(stream.moved_at, stream.resent_at) > patience:
                     self._resend_after[stream.category] = min(2 * patience, _RESEND_MAX_S)
                     self._go_back(stream, now)
@@ -238,6 +258,10 @@ class Sender(threading.Thread):
                     break
             sent |= self._send_stream(stream, now)
         return sent
+
+    def _ack_patience(self) -> float:
+        """Seconds for which a missing acknowledgement says nothing: a few times what it usually takes."""
+        return _ACK_DELAYS * max(self._ack_delay, self._ack_every)
 
     def _send_stream(self, stream: Stream, now: float) -> bool:
         if stream.cursor is None:
@@ -294,7 +318,25 @@ class Sender(threading.Thread):
 
     # Acknowledgements
 
+    def _take_stored(self, now: float) -> None:
+        """What a collector that takes records out of the ring says there."""
+        for stream in tuple(self._streams):
+            if not stream.tag:
+                continue
+            stored = self._ring.live.stored(stream.tag)
+            if stored.next_seq <= stream.acked:
+                continue
+            self._advance(stream, min(stored.next_seq, stream.logged()), now)
+            self._retire()
+            head = stream.head
+            if head is not None and stream.acked == stored.next_seq:
+                byte = stored.byte if stream.acked > head.first_seq else 0
+                stream.base, stream.base_seq, stream.base_byte = head, stream.acked, byte
+                if stream.cursor_seq < stream.acked:
+                    stream.cursor, stream.cursor_byte, stream.cursor_seq = head, byte, stream.acked
+
     def _take_ack(self, frame: bytes, now: float) -> None:
+        self._ack_every = wire.ack_interval(frame) or self._ack_every
         try:
             moved = wire.unpack_ack(frame, self._producer_id)
         except wire.FrameRefused:

@@ -126,6 +126,12 @@ class Stream:
         calls = _recording(self)
         self.log, self.rotate, self.drain, self.reset, self.logged = calls
 
+    def stored(self) -> int:
+        """How far this stream is stored, also where the sender sleeps and has not yet seen what the ring says."""
+        if not self.tag:
+            return self.acked
+        return max(self.acked, min(self.owner.ring.live.stored(self.tag).next_seq, self.logged()))
+
     def seal(self, chunk: Chunk) -> tuple[bytes, bytes | memoryview]:
         """The closed chunk as an entry of the spool: its head, and its payload as it lies."""
         owner, payload = self.owner, chunk.payload(0, chunk.size)
@@ -166,6 +172,7 @@ def _recording(stream: Stream) -> _Calls:
             if not wait_for_token():
                 # Called again inside itself, by a signal handler or a value's own method: stored a moment later.
                 deferred.append((now(), step, metrics))
+                nap.wake()
                 return
         try:
             if type(step) is not int:
@@ -255,6 +262,9 @@ def _recording(stream: Stream) -> _Calls:
         else:
             chunk.next = fresh
         chunk = fresh
+        ring.live.note_current(stream.tag, index)
+        if nap.relied and ring.used > ring.n_blocks // 8:
+            nap.wake()
         return True
 
     def rotate() -> None:

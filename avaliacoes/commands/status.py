@@ -22,6 +22,7 @@ _COLUMNS: Final = [
     "spooled",
     "orphaned",
     "resent",
+    "rejected",
     "dropped",
     "lost",
     "age",
@@ -34,8 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     common.add_base(parser)
     parser.description = (
         "Per session: records logged (as its producers last said), stored (in the files), waiting, spooled, orphaned (left by a "
-        "dead producer, stored by the next collector), resent, dropped, lost, and the age of the last record. Then the services, and "
-        "what the collector rejected by reason. Exit code 1 when anything was lost."
+        "dead producer, stored by the next collector), resent, rejected (messages that named it and were refused), dropped, lost, and the "
+        "age of the last record. Then the services, and what was rejected and dropped, by reason. Exit code 1 when anything was lost."
     )
 
 
@@ -49,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     now = time.time()
     accounts = [account_of(base, session, now, left.get(session, 0)) for session in sessions]
     collector = collector_status(base)
+    for account in accounts:
+        account.rejected = collector["rejected_by_session"].get(account.session, {})
     lost = sum(account.lost for account in accounts) + collector["quarantined"]
     if arguments.json:
         common.put_json(
@@ -68,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
             if collector[name]:
                 common.say(f"{name}: " + ", ".join(f"{reason} {count}" for reason, count in collector[name].items()))
         for account in accounts:
+            for reason, count in account.rejected.items():
+                common.say(f"{account.session}: {count} rejected ({reason})")
             for reason, count in account.reasons.items():
                 common.say(f"{account.session}: {count} dropped ({reason})")
         if collector["quarantined"]:
@@ -81,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _row(account: Account) -> dict[str, Any]:
     row = {name: getattr(account, name, "") for name in _COLUMNS}
     row["logged"] = "-" if account.logged is None else account.logged
+    row["rejected"] = sum(account.rejected.values())
     row["age"] = "-" if account.last_record_age_s is None else _age(account.last_record_age_s)
     return row
 

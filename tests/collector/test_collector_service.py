@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -282,3 +283,26 @@ def test_a_lost_lock_ends_the_collector(collector, place: Path) -> None:
     service.lock_file(place, "collector").unlink()
     assert running.process.wait(15) == service.EXIT_FAILED
     assert zmq is not None and any("lock" in line for line in running.errors)
+
+
+def test_refused_messages_are_counted_with_the_session_that_they_name(collector, raw, place: Path, until) -> None:
+    """`avaliacoes status` shows each session's refused messages by reason; a session that does not exist gets no row."""
+    running = collector()
+    one = raw(running.ingest)
+    one.numbered("training", 0, 5)
+    one.wait_acked("training", 5)
+    header = wire.pack_header(one.producer, "training", 5, 1, 0)
+    one.send_raw([wire.topic_of(S, "training"), header, b"x" * 70_000])
+    one.send_raw([wire.topic_of(S, "training"), header])
+    one.send_raw([wire.topic_of(S, "training"), header])
+    one.send_raw([wire.topic_of("nobody", "training"), header])
+    wanted = {"oversize": 1, "parts": 2}
+    assert until(lambda: status(place).get("sessions", {}).get(S, {}).get("rejected") == wanted)
+    command = [sys.executable, "-m", "avaliacoes", "status", "--base-path", str(place)]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=True)
+    (row,) = json.loads(done.stdout)["sessions"]
+    assert (row["session"], row["rejected"]) == (S, wanted)
+    plain = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    head, line = (text.split("\t") for text in plain.stdout.splitlines())
+    assert dict(zip(head, line, strict=True))["rejected"] == "3"
+    assert f"{S}: 2 rejected (parts)" in plain.stderr

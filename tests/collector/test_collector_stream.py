@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgpack
+import pytest
 import zmq
 from raw_producer import T0, numbers, read_lines, record, status
 
+from collector import store
+from collector.counts import Counts
+from collector.talk import Acks
 from contract import wire
 
 S = "run_20250101_000000"
@@ -180,3 +184,54 @@ def test_the_feed_carries_lines_and_trustworthy_offsets(collector, raw, place: P
         file, begin, end = wire.unpack_feed(header)
         assert (file, begin) == (name, size)
         assert (place / name).read_bytes()[begin:end] == lines[0] and lines[0].count(b"\n") == 5
+
+
+def test_a_new_producer_hears_soon_and_one_that_sends_much_before_its_window_is_full() -> None:
+    """Among a thousand producers acks come each two seconds; whoever never heard one, or has much on its way, does not wait so long."""
+    sent: list[bytes] = []
+
+    class Socket:
+        def send(self, frame: bytes, _flags: int) -> None:
+            sent.append(frame)
+
+    class Heart:
+        def __init__(self) -> None:
+            self.to_ack: dict[str, None] = {}
+            self.hungry: dict[str, None] = {}
+            self.urgent: dict[str, None] = {}
+
+        def acks(self, streams: list[str]) -> dict[str, dict[str, int]]:
+            return {name: {"training": 1} for name in streams}
+
+    heart = Heart()
+    acks = Acks(heart, Socket())  # type: ignore[arg-type]
+    heart.to_ack = {"a" * 12: None}
+    acks.send(100.0, 1000)
+    heart.to_ack = {"a" * 12: None, "b" * 12: None}
+    assert acks.due_in(100.1, 1000) == pytest.approx(1.9)
+    heart.hungry = {"b" * 12: None}
+    assert acks.due_in(100.1, 1000) == pytest.approx(0.15)
+    acks.send(100.25, 1000)
+    assert [wire.ack_interval(frame) for frame in sent] == [2.0, 2.0]
+    assert wire.unpack_ack(sent[1], "b" * 12) and not wire.unpack_ack(sent[1], "a" * 12)
+    assert list(heart.to_ack) == ["a" * 12] and not heart.hungry
+    assert acks.due_in(100.3, 1000) == pytest.approx(1.7)
+    acks.send(102.0, 1000)
+    assert wire.unpack_ack(sent[2], "a" * 12) and not heart.to_ack
+
+
+def test_many_files_are_synced_by_one_call(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two hundred files written in one second none is forgotten: their file system is synced, a few are synced one by one."""
+    synced: list[str] = []
+    monkeypatch.setattr(store, "sync_file_system", lambda fd: synced.append("whole"))
+    monkeypatch.setattr(store, "sync_data", lambda fd: synced.append("file"))
+    place.mkdir()
+    files = store.Store(place, Counts(say=lambda _text: None))
+    for number in range(200):
+        assert files.append(files.file(f"training_s{number}.jsonl"), b"{}\n") == 3
+    files.sync()
+    for number in range(3):
+        files.append(files.file(f"training_s{number}.jsonl"), b"{}\n")
+    files.sync()
+    files.close()
+    assert synced == ["whole", *["file"] * 3]

@@ -30,6 +30,9 @@ PLAIN = st.recursive(
 )
 
 
+PRODUCERS = st.text("0123456789abcdef", min_size=12, max_size=12)
+
+
 def decode(parts: list[bytes]) -> None:
     """The whole way from frames to lines, as the collector goes it."""
     try:
@@ -88,6 +91,28 @@ def test_any_ack_and_feed(data: bytes, head: bytes) -> None:
             call()
         except wire.FrameRefused as error:
             assert error.reason in ("ack", "feed")
+    every = wire.ack_interval(head + data)
+    assert every is None or 0 <= every <= wire.MAX_ACK_INTERVAL_S
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(
+        PRODUCERS, st.dictionaries(st.just("training"), st.integers(0, 2**53 - 1), min_size=1), max_size=40
+    ),
+    st.floats(0, 60),
+)
+def test_acks_are_read_as_they_were_written(moved: dict[str, dict[str, int]], every: float) -> None:
+    """Every producer finds what an ack says of it, and how rarely acks come; whoever is not in it finds nothing."""
+    frame = wire.pack_ack(moved, every)
+    assert all(wire.unpack_ack(frame, producer) == found for producer, found in moved.items())
+    assert wire.unpack_ack(frame, "f" * 12) == moved.get("f" * 12, {})
+    said = wire.ack_interval(frame)
+    if every == 0:
+        assert said is None
+    else:
+        assert said == min(round(1000 * every) / 1000, wire.MAX_ACK_INTERVAL_S)
+    assert wire.ack_interval(wire.pack_ack(moved)) is None
 
 
 @settings(max_examples=300, deadline=None)
