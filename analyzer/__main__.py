@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from analyzer.loop import run
+from analyzer.notify import settings as notify
+from analyzer.notify.notifier import Notifier, try_out
+from analyzer.notify.targets import AppriseMissing
 from analyzer.settings import ENV_IDLE, ENV_QUIET, ENV_SCAN, Settings, SettingsRefused, from_environment
-from contract import places, service
+from contract import config, places, service
 
 if TYPE_CHECKING:
     from producer import Producer
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 _KIND: Final = "analyzer"
 #: The service has 5 s to end; what a publisher cannot deliver in this time, its ring and spool keep.
 _CLOSE_S: Final = 2.0
+#: And what the notifier cannot send in this time waits in its state for the next analyzer.
+_NOTIFY_S: Final = 1.0
 #: An alert is rare and small; the default ring would be 64 MiB per session.
 _BUFFER: Final = 1_000
 
@@ -75,6 +80,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--quiet", type=float, metavar="S", help=f"seconds an ended session is kept open ({ENV_QUIET}; 5)"
     )
+    made.add_argument(
+        "--test-notify",
+        action="store_true",
+        help="send a trial message to every receiver of [notify] in avaliacoes.toml, say what became of it, and end",
+    )
     made.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return made
 
@@ -83,23 +93,44 @@ def serve(settings: Settings) -> int:
     """Hold the folder and watch it until asked to stop; returns the exit code."""
     with service.stopping_on_signals() as stop:
         try:
+            if not settings.auto:  # one that a trainer started goes on without what it has no environment for
+                notify.load(settings.base)
             places.prepare_base(settings.base)
             held = service.hold(settings.base, _KIND, auto=settings.auto)
         except service.AlreadyRunning as error:
             print(f"analyzer: {error}", file=sys.stderr)
             return service.EXIT_ALREADY_RUNNING
+        except config.ConfigRefused as error:
+            print(f"analyzer: {error}", file=sys.stderr)
+            return service.EXIT_USAGE
         except OSError as error:
             print(f"analyzer: {error}", file=sys.stderr)
             return service.EXIT_CANNOT_START
         publisher = Publisher(str(settings.base))
+        notifier = Notifier(settings.base)
         try:
             held.announce()
+            notifier.start()
             print(f"analyzer: ready, watching {settings.base}", flush=True)
-            run(settings, stop, publisher, publisher.done)
+            run(settings, stop, publisher, publisher.done, notifier.busy)
         finally:
             publisher.close()
+            notifier.close(_NOTIFY_S)
             held.release()
     return service.EXIT_OK
+
+
+def try_notify(settings: Settings) -> int:
+    """Try every receiver; returns the exit code."""
+    try:
+        failed = try_out(settings.base, None, lambda text: print(f"analyzer: {text}", file=sys.stderr))
+    except config.ConfigRefused as error:
+        print(f"analyzer: {error}", file=sys.stderr)
+        return service.EXIT_USAGE
+    except AppriseMissing as error:
+        print(f"analyzer: {error}", file=sys.stderr)
+        return service.EXIT_FAILED
+    return service.EXIT_FAILED if failed else service.EXIT_OK
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,6 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SettingsRefused as error:
         print(f"analyzer: {error}", file=sys.stderr)
         return service.EXIT_USAGE
+    if options.test_notify:
+        return try_notify(settings)
     if not options.worker and not options.auto:
         return service.supervise("analyzer", arguments)
     return serve(settings)

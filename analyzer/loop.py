@@ -47,10 +47,17 @@ def _say(text: str) -> None:
 class Loop:
     """State of the loop; `turn` is one round of it. Owns everything, shares nothing, needs no lock."""
 
-    def __init__(self, settings: Settings, publish: Publish, done: Done | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        publish: Publish,
+        done: Done | None = None,
+        busy: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._settings = settings
         self._publish = publish
         self._done = done
+        self._others_busy = busy
         self._sessions: dict[str, Session] = {}
         self._settled = memory.load(settings.base)
         self._feed = Feed(settings.base)
@@ -135,7 +142,7 @@ class Loop:
                 for category, file in files.items():
                     session.hint(category, file.size)
         self._put_away(found, now)
-        if self._sessions:
+        if self._sessions or self._others_busy():
             self._busy = begin
         took = time.thread_time() - work  # work, not time: a frozen look must not put off the next one
         self._next_scan = begin + max(self._settings.scan_s, took / _SCAN_SHARE)
@@ -239,15 +246,22 @@ class Loop:
             _say(f"not published before the end: {alert['rule']} of session {name}")
 
 
-def run(settings: Settings, stop: Stop, publish: Publish, done: Done | None = None) -> None:
+def run(
+    settings: Settings,
+    stop: Stop,
+    publish: Publish,
+    done: Done | None = None,
+    busy: Callable[[], bool] = lambda: False,
+) -> None:
     """Watch `settings.base` until `stop` is set (or, with `auto`, until idle).
 
     Args:
         publish: called with session, step and the alert's fields; `OSError`, `RuntimeError`, `ValueError` from it are
             reported and tried again.
         done: called with a session's name when it has ended and been read to its end.
+        busy: with `auto`, whether somebody else of this process has work left, so that it should not end yet.
     """
-    loop = Loop(settings, publish, done)
+    loop = Loop(settings, publish, done, busy)
     try:
         loop.run(stop)
     finally:

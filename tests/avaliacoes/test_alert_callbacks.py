@@ -403,7 +403,7 @@ def test_a_forks_child_is_told_nothing_unless_it_asks(integration: TrainingLogge
                 if asks:
                     integration.on_alert(heard.append)
                     os.write(writer, b"x")
-                done = logging_until(integration, lambda: numbers(heard) == [2], 20.0 if asks else 1.5)
+                done = logging_until(integration, lambda heard=heard: numbers(heard) == [2], 20.0 if asks else 1.5)
                 code = 0 if done == asks and len(told) == 1 else 1
             finally:
                 os._exit(code)
