@@ -80,10 +80,15 @@ class Notifier:
         """Whether something is yet to be told or sent: an analyzer that is free to go should wait for that."""
         return self._busy
 
-    def close(self, seconds: float) -> None:
-        """Tell at once what waits, try each letter once more, note the rest for the next analyzer; within `seconds`."""
+    def close(self, seconds: float) -> bool:
+        """Tell at once what waits, try each letter once more, note the rest for the next analyzer.
+
+        Returns:
+            Whether that was done within `seconds`; False while a receiver still takes its time.
+        """
         self._ending.set()
         self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     # The thread
 
