@@ -260,8 +260,8 @@ def _remote_feed(base: Path) -> str | None:
         return given
     if os.environ.get(places.ENV_ENDPOINT) and feed.find(base) is None:
         _LOG.warning(
-            "alerts come back from another machine only where %s names its collector's feed (tcp://host:port), with a "
-            "key that may read: `avaliacoes keys add NAME --reader` there",
+            "alerts come back from another machine only where %s names its collector's feed (tcp://host:port); the "
+            "key must be one that may read: `avaliacoes keys add NAME --reader` there",
             feed.ENV_FEED_ENDPOINT,
         )
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -416,20 +417,31 @@ def test_a_forks_child_is_told_nothing_unless_it_asks(integration: TrainingLogge
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0, 0]
 
 
+@pytest.mark.parametrize("keyed", [False, True])
 def test_alerts_from_another_machine(
-    place: Path, tmp_path: Path, spawn: Spawn, until: Until, monkeypatch: pytest.MonkeyPatch
+    keyed: bool, place: Path, tmp_path: Path, spawn: Spawn, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A trainer whose collector's files are elsewhere is told through the feed that it names; nothing is started here."""
+    """A trainer whose collector's files are elsewhere is told through the feed that it names, with a key that may write and
+    read where keys are asked for; nothing is started here."""
+    if keyed:
+        for command in (["init"], ["add", "gpu1"], ["add", "gpu1", "--reader"]):
+            keys = [sys.executable, "-m", "avaliacoes", "keys", *command, "--base-path", str(place)]
+            subprocess.run(keys, capture_output=True, check=True, timeout=60)
+        folder = place / ".avaliacoes" / "keys"
+        shutil.copytree(folder / "clients" / "gpu1", tmp_path / "client")
     spawn(
-        *("-m", "collector", "--base-path", str(place)),
+        *("-m", "collector", "--base-path", str(place), *(["--keys", str(folder)] if keyed else [])),
         env={**os.environ, "AVALIACOES_BIND": "tcp://127.0.0.1:*", "AVALIACOES_FEED": "tcp://127.0.0.1:*"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     assert until(lambda: service.find(place, "collector"))
     info = service.find(place, "collector") or {}
+    assert ("curve" in info) == keyed
     monkeypatch.setenv("AVALIACOES_ENDPOINT", info["ingest"])
     monkeypatch.setenv(feed.ENV_FEED_ENDPOINT, info["feed"])
+    if keyed:
+        monkeypatch.setenv("AVALIACOES_KEYS", str(tmp_path / "client"))
     here = tmp_path / "here"
     integration = create_integrated_logger(here)
     told: list[Any] = []
