@@ -8,9 +8,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from analyzer import tuning
 from analyzer.loop import run
 from analyzer.settings import ENV_IDLE, ENV_QUIET, ENV_SCAN, Settings, SettingsRefused, from_environment
 from contract import places, service
+from contract.config import ConfigRefused
 
 if TYPE_CHECKING:
     from producer import Producer
@@ -56,8 +58,8 @@ class Publisher:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m analyzer",
-        description="Watches the sessions of a data folder and publishes alerts: exploding, vanishing and zero "
-        "gradients, a diverging or stagnating loss, rewards that stay low.",
+        description="Watches the sessions of a data folder and publishes alerts about trainings that are sick: gradients, "
+        "losses, rewards, policies, processes. docs/alerts.md says what each rule looks at and how to set it.",
         epilog=f"exit codes: {service.EXIT_OK} ended as asked; {service.EXIT_FAILED} failed; {service.EXIT_USAGE} wrong "
         f"arguments; {service.EXIT_ALREADY_RUNNING} an analyzer already runs on this folder; "
         f"{service.EXIT_CANNOT_START} the folder cannot be used",
@@ -75,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--quiet", type=float, metavar="S", help=f"seconds an ended session is kept open ({ENV_QUIET}; 5)"
     )
+    made.add_argument("--config", metavar="FILE", help="the configuration (default: avaliacoes.toml in the data folder)")
     made.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return made
 
@@ -107,9 +110,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         settings = from_environment(
-            options.base_path, options.auto, scan_s=options.scan_interval, quiet_s=options.quiet, idle_s=options.idle
+            options.base_path,
+            options.auto,
+            config=options.config,
+            scan_s=options.scan_interval,
+            quiet_s=options.quiet,
+            idle_s=options.idle,
         )
-    except SettingsRefused as error:
+        tuning.load(settings.base, settings.config)
+    except (SettingsRefused, ConfigRefused) as error:
         print(f"analyzer: {error}", file=sys.stderr)
         return service.EXIT_USAGE
     if not options.worker and not options.auto:
