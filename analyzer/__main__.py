@@ -9,12 +9,14 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from analyzer import tuning
 from analyzer.loop import run
 from analyzer.notify import settings as notify
 from analyzer.notify.notifier import Notifier, try_out
 from analyzer.notify.targets import AppriseMissing
 from analyzer.settings import ENV_IDLE, ENV_QUIET, ENV_SCAN, Settings, SettingsRefused, from_environment
-from contract import config, places, service
+from contract import places, service
+from contract.config import ConfigRefused
 
 if TYPE_CHECKING:
     from producer import Producer
@@ -62,8 +64,8 @@ class Publisher:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m analyzer",
-        description="Watches the sessions of a data folder and publishes alerts: exploding, vanishing and zero "
-        "gradients, a diverging or stagnating loss, rewards that stay low.",
+        description="Watches the sessions of a data folder and publishes alerts about trainings that are sick: gradients, "
+        "losses, rewards, policies, processes. docs/alerts.md says what each rule looks at and how to set it.",
         epilog=f"exit codes: {service.EXIT_OK} ended as asked; {service.EXIT_FAILED} failed; {service.EXIT_USAGE} wrong "
         f"arguments; {service.EXIT_ALREADY_RUNNING} an analyzer already runs on this folder; "
         f"{service.EXIT_CANNOT_START} the folder cannot be used",
@@ -82,6 +84,9 @@ def parser() -> argparse.ArgumentParser:
         "--quiet", type=float, metavar="S", help=f"seconds an ended session is kept open ({ENV_QUIET}; 5)"
     )
     made.add_argument(
+        "--config", metavar="FILE", help="the configuration (default: avaliacoes.toml in the data folder)"
+    )
+    made.add_argument(
         "--test-notify",
         action="store_true",
         help="send a trial message to every receiver of [notify] in avaliacoes.toml, say what became of it, and end",
@@ -95,20 +100,20 @@ def serve(settings: Settings) -> int:
     with service.stopping_on_signals() as stop:
         try:
             if not settings.auto:  # one that a trainer started goes on without what it has no environment for
-                notify.load(settings.base)
+                notify.load(settings.base, settings.config)
             places.prepare_base(settings.base)
             held = service.hold(settings.base, _KIND, auto=settings.auto)
         except service.AlreadyRunning as error:
             print(f"analyzer: {error}", file=sys.stderr)
             return service.EXIT_ALREADY_RUNNING
-        except config.ConfigRefused as error:
+        except ConfigRefused as error:
             print(f"analyzer: {error}", file=sys.stderr)
             return service.EXIT_USAGE
         except OSError as error:
             print(f"analyzer: {error}", file=sys.stderr)
             return service.EXIT_CANNOT_START
         publisher = Publisher(str(settings.base))
-        notifier = Notifier(settings.base)
+        notifier = Notifier(settings.base, settings.config)
         try:
             held.announce()
             notifier.start()
@@ -128,8 +133,8 @@ def serve(settings: Settings) -> int:
 def try_notify(settings: Settings) -> int:
     """Try every receiver; returns the exit code."""
     try:
-        failed = try_out(settings.base, None, lambda text: print(f"analyzer: {text}", file=sys.stderr))
-    except config.ConfigRefused as error:
+        failed = try_out(settings.base, settings.config, lambda text: print(f"analyzer: {text}", file=sys.stderr))
+    except ConfigRefused as error:
         print(f"analyzer: {error}", file=sys.stderr)
         return service.EXIT_USAGE
     except AppriseMissing as error:
@@ -143,9 +148,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         settings = from_environment(
-            options.base_path, options.auto, scan_s=options.scan_interval, quiet_s=options.quiet, idle_s=options.idle
+            options.base_path,
+            options.auto,
+            config=options.config,
+            scan_s=options.scan_interval,
+            quiet_s=options.quiet,
+            idle_s=options.idle,
         )
-    except SettingsRefused as error:
+        tuning.load(settings.base, settings.config)
+    except (SettingsRefused, ConfigRefused) as error:
         print(f"analyzer: {error}", file=sys.stderr)
         return service.EXIT_USAGE
     if options.test_notify:

@@ -6,18 +6,19 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import zmq
 
-from analyzer import memory
-from analyzer.engine import Alert
+from analyzer import memory, tuning
 from analyzer.feed import Feed
-from analyzer.rules import Thresholds
+from analyzer.life import Event
 from analyzer.settings import Settings
+from analyzer.tuning import Tuning
 from analyzer.watch import Session, is_wanted, sizes_of
+from contract import config as toml
 from contract import folder
-from contract import settings as shared
 from contract.places import monitor_file
 from contract.service import Stop
 
@@ -37,6 +38,15 @@ class Done(Protocol):
     """Told that nothing more will come for a session for now, so that its publisher may go."""
 
     def __call__(self, session: str) -> None: ...
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    """What changes when a file does."""
+    try:
+        info = path.stat()
+    except OSError:
+        return (0, 0)
+    return (info.st_mtime_ns, info.st_ino)
 
 
 def _say(text: str) -> None:
@@ -61,10 +71,10 @@ class Loop:
         self._sessions: dict[str, Session] = {}
         self._settled = memory.load(settings.base)
         self._feed = Feed(settings.base)
-        self._unsent: deque[tuple[str, Alert]] = deque()
+        self._unsent: deque[tuple[str, Event]] = deque()
         self._complained: set[tuple[str, str]] = set()
-        self._thresholds = Thresholds()
-        self._config_seen: tuple[int, int] | None = None
+        self._tuning = Tuning()
+        self._config_seen: tuple[tuple[int, int], ...] | None = None
         self._next_scan = self._looked = 0.0
         self._busy = time.monotonic()
         self._take_config()
@@ -161,7 +171,7 @@ class Loop:
 
     def _open(self, name: str) -> Session | None:
         try:
-            session = Session(name, self._settings.base, self._thresholds)
+            session = Session(name, self._settings.base, self._tuning)
         except OSError as error:
             self._complain(name, "open", f"cannot read the alerts of session {name}: {error}")
             return None
@@ -194,13 +204,25 @@ class Loop:
                 return
             self._unsent.popleft()
 
+    def _finish_session(self, session: Session) -> None:
+        try:
+            self._unsent.extend((session.name, alert) for alert in session.finish())
+        except OSError as error:
+            self._complain(session.name, "end", f"cannot read session {session.name} again: {error}")
+        self._send()
+
     def _put_away(self, found: dict[str, dict[str, folder.DataFile]], now: float) -> None:
         clock = time.monotonic()
+        for session in self._sessions.values():
+            self._unsent.extend((session.name, alert) for alert in session.silent(now, clock))
         gone = [
             session
             for session in self._sessions.values()
             if session.name not in found or session.is_over(self._settings.quiet_s, now, clock)
         ]
+        for session in gone:
+            if session.name in found:
+                self._finish_session(session)
         for session in gone:
             if any(name == session.name for name, _ in self._unsent):
                 continue
@@ -221,17 +243,21 @@ class Loop:
             self._complain("", "state", f"cannot write {memory.state_file(self._settings.base)}: {error}")
 
     def _take_config(self) -> None:
-        try:
-            info = monitor_file(self._settings.base).stat()
-            seen = (info.st_mtime_ns, info.st_ino)
-        except OSError:
-            seen = (0, 0)
+        """Follow `plot_config` and `avaliacoes.toml`; while the file is wrong, the last good settings stay in force."""
+        base = self._settings.base
+        files = (monitor_file(base), toml.config_file(base, self._settings.config))
+        seen = tuple([_mark(path) for path in files])
         if seen == self._config_seen:
             return
+        first = self._config_seen is None
         self._config_seen = seen
-        self._thresholds = Thresholds.of(shared.load(self._settings.base))
+        try:
+            self._tuning = tuning.load(base, self._settings.config)
+        except toml.ConfigRefused as error:
+            _say(f"{error}; {'the defaults are' if first else 'what was set before is'} in force until that is put right")
+            return
         for session in self._sessions.values():
-            session.take(self._thresholds)
+            self._unsent.extend((session.name, alert) for alert in session.take(self._tuning))
 
     def _complain(self, session: str, what: str, text: str) -> None:
         """Say it once per session and kind."""

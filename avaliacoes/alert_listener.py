@@ -37,6 +37,8 @@ _LOOK_WITHOUT_FEED_S: Final = 0.05
 #: Seconds between two looks whether an analyzer runs, and the longest pause before one that keeps dying is started again.
 _ANALYZER_S: Final = 1.0
 _BACKOFF_MAX_S: Final = 30.0
+#: So often started: something keeps it from running, and somebody should look.
+_MANY_STARTS: Final = 4
 _JOIN_S: Final = 1.0
 #: Ids remembered of a session that is heard of through the feed alone.
 _MOST_IDS: Final = 4_096
@@ -127,11 +129,15 @@ class _Place:
         if self._analyzer is not None and self._analyzer.poll() is not None:
             self._analyzer = None
         now = time.monotonic()
+        if self._analyzer is not None and service.find(self.base, "analyzer"):
+            self._starts = 0
         if self._analyzer is not None or now < self._next_start or service.is_running(self.base, "analyzer"):
             return
         self._next_start = now + min(_BACKOFF_MAX_S, 2.0 * 2**self._starts)
         self._starts += 1
         log = places.own_dir(self.base) / "analyzer.log"
+        if self._starts == _MANY_STARTS:
+            self._complain(f"the analyzer keeps dying, so no alert comes; see {log}")
         try:
             self._analyzer = service.start_detached(self.base, "analyzer", "--auto", log=log)
         except OSError as error:
