@@ -67,7 +67,7 @@ class Notifier:
         self._seen: tuple[int, int] | None = None
         self._said: set[str] = set()
         self._failing: set[str] = set()
-        self._busy = False
+        self._busy = True  # until the first round has seen otherwise
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
 
@@ -93,6 +93,7 @@ class Notifier:
     # The thread
 
     def _run(self) -> None:
+        self._guarded()
         while not self._ending.wait(_LOOK_S):
             self._guarded()
         self._guarded(ending=True)
@@ -101,6 +102,7 @@ class Notifier:
         try:
             self.turn(ending)
         except Exception as error:  # a full disk, a line by hand of a strange kind: one fault must not end the telling
+            self._busy = False
             self._once(type(error).__name__, f"{type(error).__name__}: {error}; trying again")
 
     def turn(self, ending: bool = False) -> None:
