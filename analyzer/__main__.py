@@ -77,7 +77,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--quiet", type=float, metavar="S", help=f"seconds an ended session is kept open ({ENV_QUIET}; 5)"
     )
-    made.add_argument("--config", metavar="FILE", help="the configuration (default: avaliacoes.toml in the data folder)")
+    made.add_argument(
+        "--config", metavar="FILE", help="the configuration (default: avaliacoes.toml in the data folder)"
+    )
     made.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return made
 

@@ -29,8 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="every session of the data folder")
     parser.add_argument("--json", action="store_true", help="the alert records with all fields: {run: [record, ...]}")
     parser.add_argument("--profile", choices=("calibrated", "documented"), help="over what the configuration says")
-    parser.add_argument("--config", metavar="FILE", type=Path, help="configuration (default: avaliacoes.toml beside the files)")
-    parser.add_argument("--level", choices=alerts.LEVELS, default="INFO", help="print this level and worse (default: INFO)")
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, help="configuration (default: avaliacoes.toml beside the files)"
+    )
+    parser.add_argument(
+        "--level", choices=alerts.LEVELS, default="INFO", help="print this level and worse (default: INFO)"
+    )
     common.add_base(parser)
     parser.description = (
         "Run the alert rules over finished runs; no service is needed and nothing is written. One line per alert: run, level, state, "
@@ -90,7 +94,9 @@ def _run(arguments: argparse.Namespace) -> int:
                 common.put(("\t".join(map(str, fields)) + "\n").encode())
     if arguments.json:
         limit = alerts.severity(arguments.level)
-        common.put_json({name: [e for e in events if alerts.severity(e["level"]) <= limit] for name, events in found.items()})
+        common.put_json(
+            {name: [e for e in events if alerts.severity(e["level"]) <= limit] for name, events in found.items()}
+        )
     return worst
 
 
