@@ -7,7 +7,7 @@ tenth of a loop in Python. How records are cut into batches changes nothing in w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, groupby
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -16,13 +16,16 @@ from contract import names
 
 Record = dict[str, Any]
 _NOT_METRICS: Final = frozenset({"_p", "_q", "timestamp", "step", "component"})
-_NUMBERS: Final = ({float}, {int}, {int, float})
+#: Larger integers are no numbers that a trainer would log, and no float holds them.
+_MOST: Final = 1 << 63
+_FLOATS: Final = {float}
+_INTEGERS: Final = {int}
 
 
 class Batch(NamedTuple):
     """Records of one producer and component, in their order.
 
-    seqs, steps, times: one per record.  columns: logged name -> values, each a number, possibly not finite, or None where
+    seqs, steps, times: one per record; times never fall, they are the highest of the producer so far.  columns: logged name -> values, each a number, possibly not finite, or None where
     the record had something else.
     """
 
@@ -43,6 +46,7 @@ class Intake:
     def __init__(self) -> None:
         self.repeated = 0
         self._next: dict[str, int] = {}
+        self._time: dict[str, float] = {}
 
     def take(self, records: Sequence[Record]) -> Iterator[Batch]:
         """The batches of new records. Batches of one producer and component come in their order."""
@@ -69,13 +73,17 @@ class Intake:
 
     def _mixed(self, records: Sequence[Record]) -> Iterator[Batch]:
         """Records of several producers, components or shapes: apart, each in its order."""
-        origins: dict[tuple[Any, Any], list[Record]] = {}
+        origins: dict[tuple[str, str], list[Record]] = {}
+        placed: dict[str, int] = {}
         for record in records:
-            producer = record.get("_p")
-            if "_q" not in record:
-                # A line without sequence has its place in the file, which must be noted before lines are put apart.
-                record = {**record, "_q": self._next.get(_text(producer), 0) + record_count(origins, producer)}
-            origins.setdefault((_text(producer), _text(record.get("component"))), []).append(record)
+            producer = _text(record.get("_p"))
+            # Place and time are those in the file, which must be noted before the records are put apart.
+            place = placed.get(producer, self._next.get(producer, 0))
+            seq = record.get("_q")
+            seq = seq if type(seq) is int else place
+            placed[producer] = max(place, seq + 1)
+            record = {**record, "_q": seq, "timestamp": self._reach(producer, record)}
+            origins.setdefault((producer, _text(record.get("component"))), []).append(record)
         ahead = dict(self._next)
         for group in origins.values():
             for _, same in groupby(group, key=tuple):
@@ -86,13 +94,23 @@ class Intake:
                 if batch is not None:
                     yield batch
 
-    def _batch(self, columns: dict[str, Sequence[Any]], count: int, ahead: dict[str, int] | None = None) -> Batch | None:
+    def _reach(self, producer: str, record: Record) -> float:
+        """The producer's time with this record, the highest so far."""
+        time = _times((record.get("timestamp", record.get("step")),), 1)[0]
+        time = self._time[producer] = max(self._time.get(producer, -math.inf), time)
+        return time
+
+    def _batch(
+        self, columns: Mapping[str, Sequence[Any]], count: int, ahead: dict[str, int] | None = None
+    ) -> Batch | None:
         producer = _text(columns["_p"][0]) if "_p" in columns else ""
         expected = (self._next if ahead is None else ahead).get(producer, 0)
         seqs: Sequence[Any] = columns.get("_q", ())
         if not seqs or any(type(seq) is not int for seq in (seqs if len(seqs) < 3 else (seqs[0], seqs[-1]))):
             seqs = range(expected, expected + count)
-        elif seqs[0] < expected or seqs[-1] - seqs[0] != count - 1 or list(seqs) != list(range(seqs[0], seqs[0] + count)):
+        elif (
+            seqs[0] < expected or seqs[-1] - seqs[0] != count - 1 or list(seqs) != list(range(seqs[0], seqs[0] + count))
+        ):
             keep, at = [], expected
             for index, seq in enumerate(seqs):
                 number = seq if type(seq) is int else at
@@ -106,30 +124,43 @@ class Intake:
             seqs = [number for _, number in keep]
             count = len(keep)
         self._next[producer] = max(self._next.get(producer, 0), seqs[-1] + 1)
+        steps = _integers(columns.get("step"), count)
+        times = _times(columns.get("timestamp", steps), count)
+        if ahead is None:
+            times = running_maximum(times, self._time.get(producer, -math.inf))
+            self._time[producer] = times[-1]
+        component = columns["component"][0] if "component" in columns else ""
         return Batch(
             producer,
-            _text(columns["component"][0])[: names.MAX_METRIC_NAME_CHARS] if "component" in columns else "",
+            _text(component)[: names.MAX_METRIC_NAME_CHARS],
             seqs,
-            _integers(columns.get("step"), count),
-            _times(columns.get("timestamp"), count),
+            steps,
+            times,
             {key: column for key, column in columns.items() if key not in _NOT_METRICS},
         )
 
 
-def record_count(origins: dict[tuple[Any, Any], list[Record]], producer: Any) -> int:
-    """Records of a producer so far in this call, whatever their component."""
-    name = _text(producer)
-    return sum(len(group) for (origin, _), group in origins.items() if origin == name)
+def numbers(column: Sequence[Any]) -> tuple[Sequence[float | None], bool]:
+    """The column as floats, None for what is no number, and whether all are finite numbers.
 
-
-def numbers(column: Sequence[Any]) -> Sequence[float | None] | None:
-    """The column as numbers, None for what is no number; None for the whole when nothing in it is one."""
+    >>> numbers((1.0, 2)), numbers((1.0, "high", True)), numbers((float("inf"),))
+    (([1.0, 2.0], True), ([1.0, None, None], False), ((inf,), False))
+    """
     kinds = set(map(type, column))
-    if kinds in _NUMBERS:
-        return column
-    if not kinds & {float, int}:
-        return None
-    return [x if type(x) is float or type(x) is int else None for x in column]
+    values: Sequence[float | None] = column
+    if kinds != _FLOATS:
+        values = [_float(x) for x in column]
+        if None in values:
+            return values, False
+    total = sum(values)  # type: ignore[arg-type]
+    # Neither NaN nor infinite in it, nor a sum that overflows: that one is looked at value by value, and no harm done.
+    return values, total - total == 0
+
+
+def _float(value: Any) -> float | None:
+    if type(value) is float:
+        return value
+    return float(value) if type(value) is int and -_MOST < value < _MOST else None
 
 
 def _text(value: Any) -> str:
@@ -139,18 +170,20 @@ def _text(value: Any) -> str:
 def _integers(column: Sequence[Any] | None, count: int) -> Sequence[int]:
     if column is None:
         return [0] * count
-    if set(map(type, column)) == {int}:
+    if set(map(type, column)) == _INTEGERS and min(column) > -_MOST and max(column) < _MOST:
         return column
-    return [x if type(x) is int else int(x) if type(x) is float and math.isfinite(x) else 0 for x in column]
+    values = [_float(x) for x in column]
+    return [int(x) if x is not None and abs(x) < _MOST else 0 for x in values]
 
 
 def _times(column: Sequence[Any] | None, count: int) -> Sequence[float]:
     """Unix seconds, 0.0 where the record says none that could be one."""
     if column is None:
         return [0.0] * count
-    if set(map(type, column)) == {float} and not (total := sum(column)) - total:
+    if set(map(type, column)) == _FLOATS and not (total := sum(column)) - total:
         return column
-    return [float(x) if isinstance(x, (int, float)) and math.isfinite(x) else 0.0 for x in column]
+    values = [_float(x) for x in column]
+    return [x if x is not None and math.isfinite(x) else 0.0 for x in values]
 
 
 def running_maximum(values: Sequence[float], least: float) -> Sequence[float]:

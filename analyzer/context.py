@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Final
 
 from analyzer.series import HEAD, Series
@@ -91,7 +91,7 @@ def _progress(series: Series) -> Progress | None:
     w = max(1, min(m // 3, max(m // 8, -(-FEWEST // series.cells.width))))
     sums = [0.0, *accumulate(values)]
     levels = [sign * (b - a) / w for a, b in zip(sums, sums[w:])]  # noqa: B905 - the last w sums have no partner
-    steps = sorted([abs(b - a) for a, b in zip(values, values[1:])])  # noqa: B905
+    steps = sorted([abs(b - a) for a, b in pairwise(values)])
     sigma = 1.048 * steps[len(steps) // 2]  # median |difference| of normal values is 0.954 sigma
     if sigma == 0.0:
         sigma = math.sqrt(sum([x * x for x in steps]) / (2 * len(steps)))
@@ -233,10 +233,14 @@ def _of(series: Series) -> Outcome | None:
         if p.lost >= 0.5 and p.firm >= SIGMAS:
             return Outcome(LOST, f"the {word} lost what they had gained ({levels})", p, series)
         if p.best_at > 0.75:
-            return Outcome(IMPROVING, f"the {word} {'improve' if series.key == 'reward' else 'improves'} ({levels})", p, series)
+            return Outcome(
+                IMPROVING, f"the {word} {'improve' if series.key == 'reward' else 'improves'} ({levels})", p, series
+            )
         return Outcome(LEARNED, f"the {word} had improved before ({levels})", p, series)
     if p.moving:
-        return Outcome(IMPROVING, f"the {word} {'improve' if series.key == 'reward' else 'improves'} slowly ({levels})", p, series)
+        return Outcome(
+            IMPROVING, f"the {word} {'improve' if series.key == 'reward' else 'improves'} slowly ({levels})", p, series
+        )
     if p.worsened:
         return Outcome(WORSE, f"the {word} got worse ({levels})", p, series)
     if series.n >= _FLAT_AFTER.get(series.key, 60):
@@ -247,5 +251,3 @@ def _of(series: Series) -> Outcome | None:
 def words_for(outcome: Outcome) -> list[str]:
     """The outcome as a sentence to stand with an alert; none while nothing is known."""
     return [outcome.words] if outcome.series is not None else []
-
-

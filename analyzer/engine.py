@@ -120,7 +120,6 @@ class Engine:
                 continue
             stream, immediate = found
             lane = self._lane(category, batch.producer)
-            stream.time = max(stream.time, lane.time)
             events += immediate.look(stream.take(batch, self._limits), batch)
             self._judge.saw(batch.times)
             self._reach(lane, stream.time, batch.seqs[-1], batch.steps[-1])
@@ -135,7 +134,7 @@ class Engine:
                 time = max(lane.time, batch.times[0])
                 self._reach(lane, time, batch.seqs[0], lane.step)
                 heapq.heappush(
-                    self._heap, Block(time, lane.rank, batch.producer, batch.seqs[0], "", None, 0, 1, (dict(record),))
+                    self._heap, Block(time, lane.rank, batch.producer, batch.seqs[0], "", None, 0, 1, (), dict(record))
                 )
 
     def _stream(self, category: str, producer: str, component: str) -> tuple[Stream, Immediate] | None:
@@ -158,7 +157,9 @@ class Engine:
         return lane
 
     def _reach(self, lane: _Lane, time: float, seq: int, step: int) -> None:
-        lane.time, lane.seq, lane.step = time, seq, step
+        lane.time = time
+        if seq >= lane.seq:  # components of one batch come one after the other
+            lane.seq, lane.step = seq, step
         self._time = max(self._time, time)
 
     def frontier(self, category: str) -> float:
@@ -208,7 +209,7 @@ class Engine:
 
     def _settle(self, block: Block, key: tuple[float, int, str, int]) -> list[Event]:
         behind = key < self._judged
-        if block.stream is None:
+        if block.record is not None:
             events = self._judge.lifecycle(block)
             self.late += bool(behind and events)  # one that says nothing may come when it likes
             return events
@@ -244,7 +245,9 @@ class Engine:
             for row in immediate.rows:
                 events += row.end(cause)
         for _, row in sorted(self._judge.rows.items()):
-            lanes = [lane for lane in self._lanes.values() if lane.producer == row.producer] or list(self._lanes.values())
+            lanes = [lane for lane in self._lanes.values() if lane.producer == row.producer] or list(
+                self._lanes.values()
+            )
             last = max(lanes, key=lambda lane: lane.mark)
             events += row.end(over or Cause(last.category, last.seq, last.step, last.time))
         return events

@@ -54,7 +54,9 @@ class Immediate:
         off: rules that are switched off.  caps: rule -> worst level that it may have.
     """
 
-    def __init__(self, documented: bool, limits: Mapping[str, Any], off: frozenset[str], caps: Mapping[str, str]) -> None:
+    def __init__(
+        self, documented: bool, limits: Mapping[str, Any], off: frozenset[str], caps: Mapping[str, str]
+    ) -> None:
         self._documented, self._limits, self._off, self._caps = documented, limits, off, caps
         self._followed: dict[str, _Followed] = {}
         self._rows: dict[tuple[str, str], Row] = {}
@@ -70,9 +72,7 @@ class Immediate:
     def look(self, columns: Sequence[tuple[Series, Sequence[float | None], bool]], batch: Batch) -> list[Event]:
         """The events that follow from a batch: (series, its values, whether they are all finite numbers) per metric."""
         mine = [
-            column
-            for column in columns
-            if column[0].key in FINITE or (self._documented and column[0].key in _CHECKS)
+            column for column in columns if column[0].key in FINITE or (self._documented and column[0].key in _CHECKS)
         ]
         if not self._documented and not self._sickest and all(whole for _, _, whole in mine):
             for series, values, _ in mine:
@@ -126,7 +126,9 @@ class Immediate:
         text = f"{series.name} is {'infinite' if x == x else 'not a number'} at step {cause.step}, expected a finite number"
         return self._tell("non_finite", followed, series, Finding(ERROR, text, x), cause)
 
-    def _tell(self, rule: str, followed: _Followed, series: Series, found: Finding | str | None, cause: Cause) -> list[Event]:
+    def _tell(
+        self, rule: str, followed: _Followed, series: Series, found: Finding | str | None, cause: Cause
+    ) -> list[Event]:
         if found is None:
             return []
         name = "" if rule == "non_finite" else series.name

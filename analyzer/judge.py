@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from analyzer.context import Run, words_for
 from analyzer.inhibit import OUTCOME, silencer
@@ -220,7 +220,9 @@ class Judge:
         why = self.failed[rule.name] = f"{type(error).__name__}: {error}"[:300]
         if not first:
             return []
-        found = Finding(WARNING, f"the rule {rule.name} failed with {why}; it is off for this session", float(block.records))
+        found = Finding(
+            WARNING, f"the rule {rule.name} failed with {why}; it is off for this session", float(block.records)
+        )
         cause = Cause(block.stream.category, block.seq, block.step, block.time, block.records)
         broken = Row(rule.name, row.producer, row.component, "failed")
         self.rows[f"{rule.name} failed", row.producer, row.component] = broken
@@ -243,7 +245,7 @@ class Judge:
 
     def lifecycle(self, block: Block) -> list[Event]:
         """Judge one lifecycle record: whether the trainer stands still, or is gone."""
-        record: dict[str, Any] = block.values[0]  # type: ignore[assignment]
+        record = block.record or {}
         self.run.total = self.run.total or self.presence.total_of(record)
         if block.time > self.run.time:
             self.run.time = block.time

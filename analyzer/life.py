@@ -59,13 +59,17 @@ class Row:
 
     @property
     def id(self) -> str:
-        return row_id(self.rule, self.producer, f"{self.component}@{self.category}" if self.category else self.component)
+        return row_id(
+            self.rule, self.producer, f"{self.component}@{self.category}" if self.category else self.component
+        )
 
     @property
     def firing(self) -> bool:
         return bool(self.fires)
 
-    def hold(self, found: Finding, series: Series | None, cause: Cause, silenced: str = "", action: str = "") -> list[Event]:
+    def hold(
+        self, found: Finding, series: Series | None, cause: Cause, silenced: str = "", action: str = ""
+    ) -> list[Event]:
         """The condition holds at `cause`, and has for `cause.records` records."""
         self.clear_records = 0
         if not self.pending and not self.fires:
@@ -155,7 +159,15 @@ class Row:
 
     def _event(self, state: str, level: str, cause: Cause) -> Event:
         event = {
-            "id": alert_id(self.rule, state, self.producer, cause.category, cause.seq, f"{self.component}@{self.category}" if self.category else self.component, level),
+            "id": alert_id(
+                self.rule,
+                state,
+                self.producer,
+                cause.category,
+                cause.seq,
+                f"{self.component}@{self.category}" if self.category else self.component,
+                level,
+            ),
             "row": self.id,
             "fires": "",
             "rule": self.rule,

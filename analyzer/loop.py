@@ -254,7 +254,9 @@ class Loop:
         try:
             self._tuning = tuning.load(base, self._settings.config)
         except toml.ConfigRefused as error:
-            _say(f"{error}; {'the defaults are' if first else 'what was set before is'} in force until that is put right")
+            _say(
+                f"{error}; {'the defaults are' if first else 'what was set before is'} in force until that is put right"
+            )
             return
         for session in self._sessions.values():
             self._unsent.extend((session.name, alert) for alert in session.take(self._tuning))

@@ -49,8 +49,6 @@ FINITE: Final = frozenset({"loss", "val_loss", "value_loss", "policy_loss", "rew
 FINITE_LATER: Final = frozenset({"grad_norm"})
 
 
-
-
 def key_of(name: str) -> str:
     """The key for a logged name; the name itself where the table knows nothing.
 

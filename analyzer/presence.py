@@ -90,7 +90,12 @@ class Presence:
         if event == "adopted":
             if record.get("producer") != self.root or self.crashed:
                 return []
-            return [("crashed", self.gone("its process is gone, what it had not delivered was found and stored", cause.time))]
+            return [
+                (
+                    "crashed",
+                    self.gone("its process is gone, what it had not delivered was found and stored", cause.time),
+                )
+            ]
         if root_of(producer) != self.root:
             return []
         answers: list[tuple[str, Finding | str]] = []
@@ -114,7 +119,12 @@ class Presence:
         self.crashed = True
         self.crashes += 1
         last = f", its last record came at {self._last:.0f}" if self._last else ""
-        return Finding(ERROR, f"the trainer crashed: {why}{last}", max(0.0, time - self._last) if self._last else 0.0, CRASHED_AFTER_S)
+        return Finding(
+            ERROR,
+            f"the trainer crashed: {why}{last}",
+            max(0.0, time - self._last) if self._last else 0.0,
+            CRASHED_AFTER_S,
+        )
 
     def _standing(self, cause: Cause) -> list[tuple[str, Finding | str]]:
         held = []
@@ -131,7 +141,14 @@ class Presence:
         if since > limit:
             self.stalled_since = self._last
             text = f"no record for {since:.0f} s while the trainer lives; usual are {self._gap:.3g} s between records"
-            return [("stalled", Finding(WARNING, text, since, limit, self._gap or None, onset=(cause.step, self._last or self._started)))]
+            return [
+                (
+                    "stalled",
+                    Finding(
+                        WARNING, text, since, limit, self._gap or None, onset=(cause.step, self._last or self._started)
+                    ),
+                )
+            ]
         if self.stalled_since is not None:
             text = f"over: records come again, after {self._last - self.stalled_since:.0f} s"
             self.stalled_since = None

@@ -162,7 +162,9 @@ def _in_folder(path: Path) -> list[Found]:
     if not runs:
         runs = [run for child in sorted(path.iterdir()) if child.is_dir() for run in _sessions(child)]
     if not runs:
-        raise Unreadable(f"{path}: expected a data folder, with files such as training_<session>.jsonl in it; there are none")
+        raise Unreadable(
+            f"{path}: expected a data folder, with files such as training_<session>.jsonl in it; there are none"
+        )
     return runs
 
 

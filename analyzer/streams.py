@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Any, Final, NamedTuple
 
-from analyzer.batch import Batch, numbers, running_maximum
+from analyzer.batch import Batch, numbers
 from analyzer.metrics import ROBUST, key_of
 from analyzer.series import Series
 
@@ -42,6 +42,8 @@ class Block(NamedTuple):
     records: int
     #: (series, finite values, their steps, how many were not finite)
     values: tuple[tuple[Series, Sequence[float], Sequence[int], int], ...]
+    #: A record of category lifecycle, which is a block of its own.
+    record: dict[str, Any] | None = None
 
 
 class Stream:
@@ -88,22 +90,15 @@ class Stream:
             series = self.series_for(name)
             if series is None:
                 continue
-            values = numbers(column)
-            if values is None:
+            values, whole = numbers(column)
+            if not whole and all(x is None for x in values):
                 continue
-            whole = values is column
-            if whole:
-                total = sum(values)  # type: ignore[arg-type]
-                whole = total - total == 0  # neither NaN nor infinite in it, nor a sum that overflows
             columns.append((series, values, whole))
-        times = running_maximum(batch.times, self.time)
-        self.time = times[-1]
-        self._gather(batch, times, columns, limits)
+        self.time = batch.times[-1]
+        self._gather(batch, columns, limits)
         return columns
 
-    def _gather(
-        self, batch: Batch, times: Sequence[float], columns: list[Column], limits: Mapping[str, float]
-    ) -> None:
+    def _gather(self, batch: Batch, columns: list[Column], limits: Mapping[str, float]) -> None:
         at, count = 0, len(batch.seqs)
         steps = batch.steps
         while at < count:
@@ -126,12 +121,10 @@ class Stream:
                 )
             self._open += end - at
             if cut or self._open >= size:
-                self._close(times[end - 1], batch.seqs[end - 1], steps[end - 1])
+                self._close(batch.times[end - 1], batch.seqs[end - 1], steps[end - 1])
             at = end
 
-    def _crossing(
-        self, columns: list[Column], at: int, end: int, limits: Mapping[str, float]
-    ) -> int:
+    def _crossing(self, columns: list[Column], at: int, end: int, limits: Mapping[str, float]) -> int:
         """Index after the first record that crosses a documented threshold which the one before had not crossed, else 0.
 
         Not again within a block's length of the last time: a value that flickers about the limit must not make blocks of one.
@@ -182,4 +175,3 @@ class Stream:
         """The stream is over: what is gathered is a block."""
         if self._open:
             self._close(self.time, seq, step)
-

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from analyzer.metrics import FINITE, FINITE_LATER, OF_RL, key_of
 from analyzer.rules import RULES
-from analyzer.rules.infinite_norm import InfiniteNorm
 from analyzer.rules.base import THRESHOLDS, Limit, Rule, defaults
+from analyzer.rules.infinite_norm import InfiniteNorm
 from contract import config as toml
 from contract import settings as shared
 from contract.alerts import LEVELS
@@ -46,12 +46,12 @@ class Tuning:
     given: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     off: frozenset[str] = frozenset()
     caps: Mapping[str, str] = field(default_factory=dict)
-    own: tuple[type, ...] = ()
+    own: tuple[Any, ...] = ()
     of_rl: frozenset[str] = OF_RL
     finite: frozenset[str] = FINITE
 
     def __post_init__(self) -> None:
-        kinds = (*((InfiniteNorm,) if self.documented else RULES), *self.own)
+        kinds: tuple[Any, ...] = (*((InfiniteNorm,) if self.documented else RULES), *self.own)
         rules = tuple((kind, self._limits(kind)) for kind in kinds if kind.name not in self.off)
         wanted = {metric for kind, _ in rules for metric in kind.metrics}
         wanted |= {"loss", "accuracy", "reward", "learning_rate", *FINITE, *FINITE_LATER, *OF_RL}
@@ -59,8 +59,8 @@ class Tuning:
         object.__setattr__(self, "_rules", rules)
         object.__setattr__(self, "_wanted", frozenset(wanted))
 
-    def _limits(self, kind: type) -> Any:
-        return defaults(kind, self.given.get(kind.name), self.thresholds)  # type: ignore[attr-defined]
+    def _limits(self, kind: Any) -> Any:
+        return defaults(kind, self.given.get(kind.name), self.thresholds)
 
     @property
     def documented(self) -> bool:
@@ -105,7 +105,7 @@ def of(sections: Mapping[str, Any], plot_config: Mapping[str, Any] | None = None
     tables = sections.get("rules", {})
     if not isinstance(tables, Mapping):
         raise ConfigRefused(f"{where}[rules.NAME] must be tables, got {type(tables).__name__}")
-    limits: dict[str, tuple[Limit, ...]] = {name: () for name in FACTS}
+    limits: dict[str, tuple[Limit, ...]] = dict.fromkeys(FACTS, ())
     limits.update({kind.name: tuple(getattr(kind, "limits", ())) for kind in (*RULES, *own)})
     off = {name.strip() for name in str(told.get("rules_off") or "").split(",") if name.strip() in limits}
     given: dict[str, dict[str, Any]] = {}
@@ -127,7 +127,7 @@ def of(sections: Mapping[str, Any], plot_config: Mapping[str, Any] | None = None
                 caps[name] = value
             else:
                 given[name][key] = _checked(where, name, key, value, limits[name])
-    thresholds = {key: told[key] if key in told else value for key, value in THRESHOLDS.items()}
+    thresholds = {key: told.get(key, value) for key, value in THRESHOLDS.items()}
     for table in given.values():
         thresholds.update({key: value for key, value in table.items() if key in THRESHOLDS})
     return Tuning(str(profile), thresholds, given, frozenset(off), caps, own)
@@ -145,18 +145,20 @@ def _checked(where: str, rule: str, key: str, value: Any, limits: tuple[Limit, .
     return value
 
 
-def _own(plugins: Any, path: Path | None, where: str) -> tuple[type, ...]:
+def _own(plugins: Any, path: Path | None, where: str) -> tuple[Any, ...]:
     """The user's rules: those named in `[plugins]`, and those of installed packages (entry points `avaliacoes.rules`)."""
     if not isinstance(plugins, Mapping):
-        raise ConfigRefused(f"{where}[plugins] must be a table of name = \"module:Class\", got {plugins!r:.60}")
-    found: dict[str, type] = {}
+        raise ConfigRefused(f'{where}[plugins] must be a table of name = "module:Class", got {plugins!r:.60}')
+    found: dict[str, Any] = {}
     for point in metadata.entry_points(group=ENTRY_POINTS):
         try:
             found[point.name] = _rule(point.load(), point.name, f"entry point {point.value}: ")
         except ConfigRefused:
             raise
         except Exception as error:  # a package of somebody's own
-            raise ConfigRefused(f"entry point {point.value} cannot be loaded: {type(error).__name__}: {error}") from error
+            raise ConfigRefused(
+                f"entry point {point.value} cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
     for name, target in plugins.items():
         module, colon, attribute = str(target).partition(":")
         if not isinstance(target, str) or not colon or not module or not attribute:
@@ -183,15 +185,16 @@ def _module(name: str, path: Path | None) -> Any:
     return module
 
 
-def _rule(kind: Any, name: str, where: str) -> type:
+def _rule(kind: Any, name: str, where: str) -> Any:
     """`kind` if it can be a rule."""
+    rule: Any = kind
     if not isinstance(kind, type) or not callable(getattr(kind, "judge", None)):
         raise ConfigRefused(f"{where}expected a class with `metrics` and `judge(series, run)`, got {kind!r:.80}")
     metrics = getattr(kind, "metrics", None)
     if isinstance(metrics, str) or not metrics or not all(isinstance(metric, str) for metric in metrics):
         raise ConfigRefused(f"{where}`metrics` must be a tuple of names, got {metrics!r:.80}")
-    if not isinstance(getattr(kind, "name", None), str):
-        kind.name = name
-    if kind.name in FACTS or any(kind.name == known.name for known in RULES):
-        raise ConfigRefused(f"{where}the name {kind.name!r} is that of a rule which is there already")
-    return kind
+    if not isinstance(getattr(rule, "name", None), str):
+        rule.name = name
+    if rule.name in FACTS or any(rule.name == known.name for known in RULES):
+        raise ConfigRefused(f"{where}the name {rule.name!r} is that of a rule which is there already")
+    return rule

@@ -27,7 +27,10 @@ _NUMBERS: Final[dict[str, tuple[int | float, float, float, str]]] = {
 }
 #: name -> (default, what it may be, why this default); checked where it is used, except that it must be text
 _TEXTS: Final[dict[str, tuple[str, str]]] = {
-    "profile": ("", 'which rules: "calibrated" or "documented" (the six thresholds to the letter); empty: as in avaliacoes.toml'),
+    "profile": (
+        "",
+        'which rules: "calibrated" or "documented" (the six thresholds to the letter); empty: as in avaliacoes.toml',
+    ),
     "rules_off": ("", "rules that are switched off, with commas between"),
 }
 _PROFILES: Final = ("", "calibrated", "documented")
@@ -42,7 +45,10 @@ class SettingRefused(ValueError):
 
 def describe() -> dict[str, str]:
     """Every key of `plot_config` and what it means."""
-    return {**{name: why for name, (_, _, _, why) in _NUMBERS.items()}, **{name: why for name, (_, why) in _TEXTS.items()}}
+    return {
+        **{name: why for name, (_, _, _, why) in _NUMBERS.items()},
+        **{name: why for name, (_, why) in _TEXTS.items()},
+    }
 
 
 def defaults() -> dict[str, Any]:

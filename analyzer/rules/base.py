@@ -1,15 +1,15 @@
 """What a rule is, what it is given and what it answers. A user's own rule needs this file and no other.
 
-    class WinRate(Rule):
-        name = "win_rate_low"
-        metrics = ("win_rate",)                              # names as logged, or keys of `analyzer.metrics`
-        limits = (Limit("low", 0.4, 0.0, 1.0, "we lose money below it"),)
-        action = "Look at the last opponents"
+class WinRate(Rule):
+    name = "win_rate_low"
+    metrics = ("win_rate",)                              # names as logged, or keys of `analyzer.metrics`
+    limits = (Limit("low", 0.4, 0.0, 1.0, "we lose money below it"),)
+    action = "Look at the last opponents"
 
-        def judge(self, series, run):
-            if series.n < 50 or series.mean >= self.limit.low:
-                return CLEAR
-            return Finding(WARNING, f"win rate {series.mean:.2f} is below {self.limit.low:g}", series.mean, self.limit.low)
+    def judge(self, series, run):
+        if series.n < 50 or series.mean >= self.limit.low:
+            return CLEAR
+        return Finding(WARNING, f"win rate {series.mean:.2f} is below {self.limit.low:g}", series.mean, self.limit.low)
 """
 
 from __future__ import annotations

@@ -24,10 +24,18 @@ class DeadUpdate(Rule):
     name: ClassVar[str] = "dead_update"
     metrics: ClassVar[tuple[str, ...]] = ("update_ratio", "approx_kl", "learning_rate")
     group: ClassVar[str] = "mechanism"
-    action: ClassVar[str] = "Check that optimizer.step() is called, that it holds these parameters, and the learning rate's schedule"
+    action: ClassVar[str] = (
+        "Check that optimizer.step() is called, that it holds these parameters, and the learning rate's schedule"
+    )
     limits: ClassVar[tuple[Limit, ...]] = (
         Limit("least", 1e-8, 0.0, 1.0, "float32 cannot store a change of 6e-8 of a weight"),
-        Limit("most", 1.0, 0.0, 1e300, "weights replaced, not adjusted; healthy off-policy runs were seen at 0.25 per record"),
+        Limit(
+            "most",
+            1.0,
+            0.0,
+            1e300,
+            "weights replaced, not adjusted; healthy off-policy runs were seen at 0.25 per record",
+        ),
         Limit("no_kl", 1e-8, 0.0, 1.0, "the policy is the same to the last digit; healthy is 1e-4 and more"),
         Limit("patience", 5, 0, 1e6, "records; the first after a restart may be zero"),
     )

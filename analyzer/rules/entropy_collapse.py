@@ -47,7 +47,9 @@ class EntropyCollapse(Rule):
         if self._first <= 0:
             return None
         share = sign * series.mean / self._first
-        self.sign(run, f"the policy's entropy is {100 * share:.2g} % of what it was" if share < self.limit.share else "")
+        self.sign(
+            run, f"the policy's entropy is {100 * share:.2g} % of what it was" if share < self.limit.share else ""
+        )
         if share > 3.0 * self.limit.low_share:
             return CLEAR
         outcome = run.outcome
@@ -59,4 +61,6 @@ class EntropyCollapse(Rule):
             level = INFO if outcome.good else ERROR if outcome.bad else WARNING
         text = f"the policy's entropy {sign * series.mean:.3g} is {100 * share:.2g} % of what it was at first ({self._first:.3g})"
         limit = (self.limit.share if collapsed else self.limit.low_share) * self._first
-        return Finding(level, text, sign * series.mean, limit, self._first, series.count, patience=int(self.limit.patience))
+        return Finding(
+            level, text, sign * series.mean, limit, self._first, series.count, patience=int(self.limit.patience)
+        )

@@ -55,7 +55,7 @@ class GradientExplosion(Rule):
         if not jumped or outcome.good:
             self._learn(x, series)
         self._held = self._held + series.count if jumped or huge else 0
-        self.sign(run, f"{series.name} is {10**min(jump, 300):.3g} times the usual" if jumped and jump > 2.0 else "")
+        self.sign(run, f"{series.name} is {10 ** min(jump, 300):.3g} times the usual" if jumped and jump > 2.0 else "")
         crossed = series.high > high
         if crossed and self._crossed_at < 0:
             self._crossed_at = series.n - series.count
@@ -65,8 +65,10 @@ class GradientExplosion(Rule):
         lasting = self._held > max(limit.patience, 0.01 * series.n)
         if jumped:
             level = INFO if not (lasting and outcome.bad) else ERROR if jump > 2.0 else WARNING
-            text = f"{series.name} {series.middle:.4g} is {10**min(jump, 300):.3g} times what is usual for this run ({usual:.3g})"
-            return Finding(level, text, series.middle, 10.0 ** min(self._base + limit.decades, 300), usual, series.count)
+            text = f"{series.name} {series.middle:.4g} is {10 ** min(jump, 300):.3g} times what is usual for this run ({usual:.3g})"
+            return Finding(
+                level, text, series.middle, 10.0 ** min(self._base + limit.decades, 300), usual, series.count
+            )
         text = f"{series.name} {series.high:.4g} is above {high:g}"
         if self._crossed_at < limit.warm_up:
             text += ", but has been since the start" if outcome.good else ", as since the start"

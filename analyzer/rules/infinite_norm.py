@@ -22,7 +22,9 @@ class InfiniteNorm(Rule):
     metrics: ClassVar[tuple[str, ...]] = ("grad_norm",)
     group: ClassVar[str] = "mechanism"
     action: ClassVar[str] = "Look for a division by zero or a logarithm of 0; clip gradients, lower the learning rate"
-    limits: ClassVar[tuple[Limit, ...]] = (Limit("times", 3, 1, 1e6, "infinite norms in a row; single ones are skipped steps"),)
+    limits: ClassVar[tuple[Limit, ...]] = (
+        Limit("times", 3, 1, 1e6, "infinite norms in a row; single ones are skipped steps"),
+    )
 
     def judge(self, series: Series, run: Run) -> Answer:
         if not series.bad_now:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from types import SimpleNamespace
 from typing import ClassVar
@@ -34,6 +35,7 @@ class LossDivergence(Rule):
     limits: ClassVar[tuple[Limit, ...]] = (
         Limit("convergence_window", 50, 5, 100_000, "records of the documented trend, as in plot_config"),
         Limit("undone", 0.5, 0.01, 1e300, "share of the gain"),
+        Limit("trifle", 0.02, 0.0, 1.0, "of the first level: a gain that the first moments of any network make"),
         Limit("above", 2.0, 1.0, 1e300, "times the first value"),
         Limit("climbing", 0.15, 0.01, 1e300, "share of the gain"),
         Limit("decades", 2.0, 0.1, 100.0, "value losses of healthy agents were seen to grow by 1.6"),
@@ -56,7 +58,7 @@ class LossDivergence(Rule):
 
     def _supervised(self, series: Series, p: Progress) -> Answer:
         limit = self.limit
-        if p.gained and p.best - p.start >= self._gain * 0.999:
+        if p.gained and p.best - p.start >= max(self._gain * 0.999, limit.trifle * abs(p.start)):
             self._best, self._gain = -p.best, p.best - p.start
         q = quick(series, p, 5, 0.02)
         patience = round(max(limit.patience, 0.01 * series.n))
@@ -67,10 +69,14 @@ class LossDivergence(Rule):
             if share > limit.undone and rise > 5.0 * q.error:
                 level = ERROR if share > 0.9 else WARNING
                 text = f"{series.name} {q.mean:.4g} has lost {100 * share:.3g} % of what it had gained (from {start:.4g} to {best:.4g} at best)"
-                return Finding(level, text, q.mean, best + limit.undone * self._gain, best, q.records, patience=patience)
+                return Finding(
+                    level, text, q.mean, best + limit.undone * self._gain, best, q.records, patience=patience
+                )
             if share > limit.climbing and rise > 5.0 * q.error and _climbs(series.cells.values, p.noise):
                 text = f"{series.name} climbs: {q.mean:.4g} now, {best:.4g} at best, {100 * share:.3g} % of the gain undone step by step"
-                return Finding(WARNING, text, q.mean, best + limit.climbing * self._gain, best, q.records, patience=patience)
+                return Finding(
+                    WARNING, text, q.mean, best + limit.climbing * self._gain, best, q.records, patience=patience
+                )
             return CLEAR if share < limit.undone / 2 else BETWEEN
         first = series.head[0]
         if first > 0 and series.n >= 10:
@@ -80,7 +86,9 @@ class LossDivergence(Rule):
                 return Finding(level, text, q.mean, limit.above * first, first, q.records, patience=patience)
             if q.mean > first and p.worsened:
                 text = f"{series.name} {q.mean:.4g} lies above where it began, {first:.4g}, and never improved"
-                return Finding(WARNING if series.n >= 100 else INFO, text, q.mean, first, first, q.records, patience=patience)
+                return Finding(
+                    WARNING if series.n >= 100 else INFO, text, q.mean, first, first, q.records, patience=patience
+                )
         return CLEAR
 
     def _reinforced(self, series: Series, run: Run) -> Answer:
@@ -90,8 +98,12 @@ class LossDivergence(Rule):
         grown = math.log10(series.middle) - math.log10(head)
         if grown <= self.limit.decades or not run.outcome.bad:
             return CLEAR if grown < self.limit.decades / 2 else BETWEEN
-        text = f"{series.name} {series.middle:.4g} is {10**min(grown, 300):.3g} times what it was at first ({head:.3g})"
-        return Finding(WARNING, text, series.middle, min(head * 10**self.limit.decades, 1e300), head, series.count, patience=5)
+        text = (
+            f"{series.name} {series.middle:.4g} is {10 ** min(grown, 300):.3g} times what it was at first ({head:.3g})"
+        )
+        return Finding(
+            WARNING, text, series.middle, min(head * 10**self.limit.decades, 1e300), head, series.count, patience=5
+        )
 
     def _trend(self, series: Series, run: Run, found: Answer) -> Answer:
         """The documented threshold: the line through the last `convergence_window` records rises."""
@@ -114,4 +126,4 @@ def _climbs(values: list[float], noise: float) -> bool:
     if len(values) < 4 * u + 4:
         return False
     levels = [sum(values[len(values) - (i + 1) * u : len(values) - i * u]) / u for i in range(4)]
-    return all(later - earlier > noise for later, earlier in zip(levels, levels[1:], strict=False))
+    return all(later - earlier > noise for later, earlier in itertools.pairwise(levels))

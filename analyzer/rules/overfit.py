@@ -54,4 +54,6 @@ class Overfit(Rule):
             f"{series.name} {series.last:.4g} is above its best, {self._best:.4g}, by {100 * rises[-1]:.3g} % of its gain, "
             f"while {train.name if train is not None else 'loss'} fell from {self._train_then:.4g} to {now:.4g}"
         )
-        return Finding(WARNING if loud else INFO, text, series.last, self._best + self.limit.rise * gain, self._best, len(rises))
+        return Finding(
+            WARNING if loud else INFO, text, series.last, self._best + self.limit.rise * gain, self._best, len(rises)
+        )

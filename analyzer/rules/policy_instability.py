@@ -39,10 +39,14 @@ class PolicyInstability(Rule):
             if len(recent) < 5 or mean <= self.limit.clip:
                 return CLEAR if mean <= 0.5 * self.limit.clip or series.n < 5 else BETWEEN
             text = f"{100 * mean:.3g} % of the samples were clipped in the last {len(recent)} updates"
-            return Finding(INFO if outcome.good else WARNING, text, mean, self.limit.clip, window=len(recent), patience=5)
+            return Finding(
+                INFO if outcome.good else WARNING, text, mean, self.limit.clip, window=len(recent), patience=5
+            )
         above = sum([x > self.limit.kl for x in recent])
         top = max(recent)
-        self.sign(run, f"{series.name} reached {top:.3g}" if above >= self.limit.times or top > 10.0 * self.limit.kl else "")
+        self.sign(
+            run, f"{series.name} reached {top:.3g}" if above >= self.limit.times or top > 10.0 * self.limit.kl else ""
+        )
         if above < self.limit.times and top <= 10.0 * self.limit.kl:
             return CLEAR if not above and top < 0.5 * self.limit.kl else BETWEEN
         text = (

@@ -25,7 +25,9 @@ class PoorPerformance(Rule):
     name: ClassVar[str] = "poor_performance"
     metrics: ClassVar[tuple[str, ...]] = ("reward",)
     group: ClassVar[str] = "outcome"
-    action: ClassVar[str] = "Check that rewards reach the agent and that it explores; try another learning rate or shape the reward"
+    action: ClassVar[str] = (
+        "Check that rewards reach the agent and that it explores; try another learning rate or shape the reward"
+    )
     limits: ClassVar[tuple[Limit, ...]] = (
         Limit("poor_performance_window", 20, 3, 100_000, "episodes of the documented threshold, as in plot_config"),
         Limit("same", 60, 2, 1e9, "episodes with one reward; sparse tasks need luck at first"),

@@ -10,7 +10,14 @@ from analyzer.rules.base import BETWEEN, CLEAR, ERROR, INFO, WARNING, Answer, Fi
 from analyzer.rules.quick import quick
 from analyzer.series import Series
 
-_CORROBORATES = ("policy_instability", "entropy_collapse", "gradient_explosion", "value_failure", "dead_update", "non_finite")
+_CORROBORATES = (
+    "policy_instability",
+    "entropy_collapse",
+    "gradient_explosion",
+    "value_failure",
+    "dead_update",
+    "non_finite",
+)
 
 
 class RewardCollapse(Rule):
@@ -49,7 +56,12 @@ class RewardCollapse(Rule):
         if p is None:
             return None
         gain = p.best - p.start
-        if p.gained and p.firm >= SIGMAS and gain > 0.2 * max(abs(p.start), 1e-9) and (not self._learned or p.best > self._best):
+        if (
+            p.gained
+            and p.firm >= SIGMAS
+            and gain > 0.2 * max(abs(p.start), 1e-9)
+            and (not self._learned or p.best > self._best)
+        ):
             self._learned, self._best = True, p.best
             self._start = min(self._start, p.start) if self._learned and self._start else p.start
         if not self._learned:

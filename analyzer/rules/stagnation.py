@@ -39,7 +39,7 @@ class Stagnation(Rule):
     def judge(self, series: Series, run: Run) -> Answer:
         limit = self.limit
         p = progress(series)
-        if p is not None and not run.reinforced and self._never(p) and not _gained(run.main.get("accuracy")):
+        if p is not None and not run.reinforced and self._never(p, run.main.get("accuracy")):
             others = [run.signs[rule] for rule in _CORROBORATES if rule in run.signs]
             enough = series.n >= limit.never or (others and series.n >= limit.never_corroborated)
             if enough or (run.over and series.n >= limit.never_corroborated):
@@ -68,12 +68,12 @@ class Stagnation(Rule):
             text += f": a plateau after learning (from {-p.start:.4g} to {-p.best:.4g} at best)"
         return Finding(INFO, text, after, limit.stagnation_threshold, before, window)
 
-    def _never(self, p: Progress) -> bool:
+    def _never(self, p: Progress, accuracy: Series | None) -> bool:
+        known = progress(accuracy) if accuracy is not None else None
+        if known is not None and known.moving:
+            return False
         if not p.moving:
             return True
-        return p.best - p.start < self.limit.trifle * abs(p.start) and p.late < 2.0
-
-
-def _gained(series: Series | None) -> bool:
-    p = progress(series) if series is not None else None
-    return p is not None and p.moving
+        # An accuracy that stands still says that even a larger fall of the loss was no learning.
+        trifle = self.limit.trifle * (2.5 if known is not None else 1.0)
+        return p.best - p.start < trifle * abs(p.start) and p.late < 2.0

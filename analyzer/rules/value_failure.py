@@ -44,7 +44,9 @@ class ValueFailure(Rule):
             top = max(max(recent), -min(recent))
             if top >= self.limit.nothing or outcome.good:
                 return CLEAR if top > 10.0 * self.limit.nothing or outcome.good else BETWEEN
-            text = f"{series.name} has been within {top:.2g} of 0 for {_OF} records: the value function explains nothing"
+            text = (
+                f"{series.name} has been within {top:.2g} of 0 for {_OF} records: the value function explains nothing"
+            )
             return Finding(level, text, series.last, self.limit.nothing, window=_OF)
         head = sorted(series.head)[len(series.head) // 2]
         if head <= 0 or series.middle <= 0 or series.n <= len(series.head):
@@ -52,6 +54,8 @@ class ValueFailure(Rule):
         grown = math.log10(series.middle) - math.log10(head)
         if grown <= self.limit.decades:
             return CLEAR if grown < self.limit.decades / 2 else BETWEEN
-        text = f"{series.name} {series.middle:.4g} is {10**min(grown, 300):.3g} times what it was at first ({head:.3g})"
+        text = (
+            f"{series.name} {series.middle:.4g} is {10 ** min(grown, 300):.3g} times what it was at first ({head:.3g})"
+        )
         limit = min(head * 10.0**self.limit.decades, 1e300)
         return Finding(level, text, series.middle, limit, head, series.count, patience=int(self.limit.patience))

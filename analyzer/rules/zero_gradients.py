@@ -22,7 +22,9 @@ class ZeroGradients(Rule):
     name: ClassVar[str] = "zero_gradients"
     metrics: ClassVar[tuple[str, ...]] = ("zeros",)
     group: ClassVar[str] = "mechanism"
-    action: ClassVar[str] = "Look for dead ReLUs, frozen layers or a mask that hides everything; try another initialisation"
+    action: ClassVar[str] = (
+        "Look for dead ReLUs, frozen layers or a mask that hides everything; try another initialisation"
+    )
     limits: ClassVar[tuple[Limit, ...]] = (
         Limit("zeros_ratio_threshold", 0.5, 0.0, 1.0, "the documented limit, as in plot_config"),
         Limit("nearly_all", 0.95, 0.0, 1.0, "what is left cannot train a network"),

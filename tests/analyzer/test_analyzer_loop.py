@@ -94,7 +94,15 @@ def looping(base: Path, running: Running | None = None, **options: Any) -> Itera
     assert not thread.is_alive()
 
 
-EXPLODED = [("gradient_explosion", "INFO"), ("gradient_explosion", "ERROR")]
+#: What the documented profile says of a norm above 10, and of a loss that is no number.
+EXPLODED = [("gradient_explosion", "ERROR")]
+
+
+@pytest.fixture(autouse=True)
+def documented(place: Path) -> None:
+    """These tests are about files and the loop: the documented thresholds say plainly what is to come out."""
+    places.prepare_base(place)
+    (place / "avaliacoes.toml").write_text('profile = "documented"\n')
 
 
 def test_files_that_grow_give_alerts_as_they_grow(place: Path, until: Until) -> None:
