@@ -107,6 +107,15 @@ def serve(settings: Settings) -> int:
     return service.EXIT_OK
 
 
+def _check(settings: Settings, strict: bool) -> None:
+    """Refuse a wrong configuration while somebody looks; else the loop says it and goes on with the last good one."""
+    try:
+        tuning.load(settings.base, settings.config)
+    except ConfigRefused:
+        if strict:
+            raise
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = parser().parse_args(arguments)
@@ -119,7 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             quiet_s=options.quiet,
             idle_s=options.idle,
         )
-        tuning.load(settings.base, settings.config)
+        if settings.config is not None or settings.base.is_dir():
+            _check(settings, strict=not (options.worker or options.auto))
     except (SettingsRefused, ConfigRefused) as error:
         print(f"analyzer: {error}", file=sys.stderr)
         return service.EXIT_USAGE
