@@ -262,7 +262,8 @@ def test_a_trainer_that_is_heard_of_no_more_has_crashed(place: Path, until: Unti
     writer.write("training", {"loss": 1.0}, at=time.time() - 59)
     with looping(place, quiet_s=30.0) as running:
         assert until(lambda: running.rules("s1") == [("crashed", "ERROR")])
-        writer.write("lifecycle", {"event": "heartbeat"}, {"event": "heartbeat"}, at=time.time())
+        writer.write("lifecycle", {"event": "heartbeat"}, at=time.time())
+        writer.write("lifecycle", {"event": "heartbeat"}, at=time.time() + 5)
         assert until(lambda: [m["state"] for _, _, m in running.alerts] == ["firing", "resolved"])
     assert [a["id"] for a in check_session(place, "s1")] == [m["id"] for _, _, m in running.alerts]
 
