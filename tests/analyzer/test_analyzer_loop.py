@@ -258,8 +258,8 @@ def test_a_trainer_that_is_heard_of_no_more_has_crashed(place: Path, until: Unti
     """The clock tells a crash once; when the trainer is heard again it is over, and a later reading tells the same."""
     monkeypatch.setattr("analyzer.watch.CRASHED_AFTER_S", 0.1)
     writer = Writer(place, "s1")
-    writer.write("lifecycle", {"event": "start", "pid": 1}, at=time.time() - 60)
-    writer.write("training", {"loss": 1.0}, at=time.time() - 59)
+    writer.write("lifecycle", {"event": "start", "pid": 1}, at=time.time() - 41)
+    writer.write("training", {"loss": 1.0}, at=time.time() - 40)
     with looping(place, quiet_s=30.0) as running:
         assert until(lambda: running.rules("s1") == [("crashed", "ERROR")])
         writer.write("lifecycle", {"event": "heartbeat"}, at=time.time())
