@@ -99,16 +99,11 @@ def serve(settings: Settings) -> int:
     """Hold the folder and watch it until asked to stop; returns the exit code."""
     with service.stopping_on_signals() as stop:
         try:
-            if not settings.auto:  # one that a trainer started goes on without what it has no environment for
-                notify.load(settings.base, settings.config)
             places.prepare_base(settings.base)
             held = service.hold(settings.base, _KIND, auto=settings.auto)
         except service.AlreadyRunning as error:
             print(f"analyzer: {error}", file=sys.stderr)
             return service.EXIT_ALREADY_RUNNING
-        except ConfigRefused as error:
-            print(f"analyzer: {error}", file=sys.stderr)
-            return service.EXIT_USAGE
         except OSError as error:
             print(f"analyzer: {error}", file=sys.stderr)
             return service.EXIT_CANNOT_START
@@ -143,6 +138,16 @@ def try_notify(settings: Settings) -> int:
     return service.EXIT_FAILED if failed else service.EXIT_OK
 
 
+def _check(settings: Settings, strict: bool) -> None:
+    """Refuse a wrong configuration while somebody looks; else the loop says it and goes on with the last good one."""
+    try:
+        tuning.load(settings.base, settings.config)
+        notify.load(settings.base, settings.config)
+    except ConfigRefused:
+        if strict:
+            raise
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = parser().parse_args(arguments)
@@ -155,7 +160,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             quiet_s=options.quiet,
             idle_s=options.idle,
         )
-        tuning.load(settings.base, settings.config)
+        if settings.config is not None or settings.base.is_dir():
+            _check(settings, strict=not (options.worker or options.auto))
     except (SettingsRefused, ConfigRefused) as error:
         print(f"analyzer: {error}", file=sys.stderr)
         return service.EXIT_USAGE

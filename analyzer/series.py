@@ -59,7 +59,7 @@ class Series:
     Attributes:
         key: name that rules know it by (`analyzer.metrics`);  name: as it was logged;  category, producer, component.
         n: finite values so far.  bad: those that were not, bad_now: in the last block, bad_row: in the blocks since a finite one.
-        mean, middle, low, high, last: of the block that was judged last; `count` values.
+        mean, middle, low, high, last: of the block that was judged last; `count` values. `middle` is the median where `robust`, else the mean.
         head: the first `HEAD` values.  ring, steps: the last `RING` values and their steps.
         cells: block means (medians where `robust`) over the whole run.
         at: the record that ended the last block, (seq, step, time).
@@ -126,14 +126,17 @@ class Series:
             self.ring.append(x)
             self.steps.append(steps[0])
         else:
-            ordered = sorted(values)
-            self.low, self.high, self.last = ordered[0], ordered[-1], values[-1]
-            self.middle = ordered[count // 2]
+            self.last = values[-1]
             self.mean = sum(values) / count
+            if self.robust:
+                ordered = sorted(values)
+                self.low, self.high, self.middle = ordered[0], ordered[-1], ordered[count // 2]
+            else:
+                self.low, self.high, self.middle = min(values), max(values), self.mean
             if self.mean - self.mean:  # the sum of huge values is not finite; their mean is
                 self.mean = sum(x / count for x in values)
-            self.ring.extend(values)
-            self.steps.extend(steps)
+            self.ring.extend(values[-RING:])
+            self.steps.extend(steps[-RING:])
         if len(self.head) < HEAD:
             self.head.extend(values[: HEAD - len(self.head)])
         self.n += count

@@ -16,7 +16,7 @@ from analyzer.batch import Batch, numbers
 from analyzer.metrics import ROBUST, key_of
 from analyzer.series import Series
 
-LARGEST: Final = 64
+LARGEST: Final = 256
 _PART: Final = 32
 #: Metrics followed per stream; the rest is counted in `refused`.
 MAX_METRICS: Final = 64
