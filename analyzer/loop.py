@@ -28,6 +28,8 @@ _MOST_UNSENT: Final = 10_000
 _SCAN_SHARE: Final = 0.1
 #: Seconds between two looks at the folder that hints of unknown sessions bring about.
 _SOON: Final = 0.05
+#: Seconds of reading until hints, alerts and a wish to stop are looked at again.
+_TURN_S: Final = 0.2
 #: Seconds for what was written but not yet read when asked to end.
 _LAST_READ_S: Final = 1.5
 
@@ -118,10 +120,20 @@ class Loop:
             self._hint(name, category, size)
         if time.monotonic() >= self._next_scan:
             self._look()
-        for session in list(self._sessions.values()):
+        self._read_pending()
+        self._send()
+
+    def _read_pending(self) -> None:
+        """Read a chunk of every file that has more, for `_TURN_S` at most; who had no turn is the first the next time."""
+        end = time.monotonic() + _TURN_S
+        waiting = [session for session in self._sessions.values() if session.pending]
+        for number, session in enumerate(waiting, 1):
             for category in tuple(session.pending):
                 self._read(session, category)
-        self._send()
+            if time.monotonic() > end:
+                for served in waiting[:number]:
+                    self._sessions[served.name] = self._sessions.pop(served.name)
+                return
 
     def _hint(self, name: str, category: str, size: int) -> None:
         session = self._sessions.get(name)

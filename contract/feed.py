@@ -19,7 +19,10 @@ ENV_FEED_ENDPOINT: Final = "AVALIACOES_FEED_ENDPOINT"
 
 _OPTIONS: Final = (
     (zmq.LINGER, 0),
-    (zmq.RCVHWM, 1_000),
+    # No limit. At one, libzmq stops reading the connection, heartbeats included, gives it up for dead, and when the reader
+    # goes on aborts the whole process, a trainer's too (assertion `_input_stopped`, zeromq/libzmq#3937). A reader must
+    # take what is there several times a second instead; what is offered meanwhile is little.
+    (zmq.RCVHWM, 0),
     (zmq.RECONNECT_IVL, 50),
     (zmq.RECONNECT_IVL_MAX, 500),
     (zmq.HEARTBEAT_IVL, 1_000),
