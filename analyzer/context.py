@@ -25,7 +25,7 @@ SIGMAS: Final = 4.0
 MATERIAL: Final = 0.01
 #: Fewer values say nothing; with this many, no gain means flat.
 FEWEST: Final = 8
-_FLAT_AFTER: Final = {"reward": 100, "loss": 60, "accuracy": 60}
+_FLAT_AFTER: Final = {"reward": 150, "loss": 60, "accuracy": 60}
 _BETTER: Final = {"reward": 1.0, "accuracy": 1.0, "val_accuracy": 1.0}
 
 
@@ -213,12 +213,20 @@ class Run:
             return f"the learning rate is {series.last:.3g}, it was {usual:.3g}"
         return ""
 
+    def rate_rises(self) -> bool:
+        """Whether the learning rate is being warmed up."""
+        series = self.main.get("learning_rate")
+        if series is None or series.n < 4:
+            return False
+        values = series.cells.values
+        return series.last > 1.2 * series.head[0] and series.last > 1.01 * values[-1 - len(values) // 4]
+
 
 def _outcome(found: list[Series]) -> Outcome:
     outcomes = [outcome for series in found if (outcome := _of(series)) is not None]
     if not outcomes:
         return Outcome()
-    order = (LOST, IMPROVING, LEARNED, UNKNOWN, WORSE, FLAT)
+    order = (IMPROVING, LEARNED, LOST, UNKNOWN, WORSE, FLAT)
     return min(outcomes, key=lambda outcome: order.index(outcome.state))
 
 

@@ -22,6 +22,10 @@ from contract.alerts import EVIDENCE
 
 #: The category in which a key is usual: rows of other categories are rows of their own.
 _USUAL: Final = {"grad_norm": "gradients", "zeros": "gradients", "update_ratio": "gradients", "reward": "rewards"}
+#: An infinite loss (not a NaN) is normal for single samples of some losses, CTC say; this many of `_OF` are not.
+_INFINITE: Final = 3
+_OF: Final = 20
+_OF_MASK: Final = (1 << _OF) - 1
 ACTIONS: Final = {
     "non_finite": "Stop and go back to the last good checkpoint; look for NaN in the data, a division by zero, a rate too high",
     "gradient_explosion": "Lower the learning rate, clip gradients, or scale rewards and targets down",
@@ -38,6 +42,8 @@ class _Followed:
     """One series of the stream, as far as this stage needs its past."""
 
     finite: bool = False
+    #: Which of the last `_OF` values were not finite, one bit each, since the first that was not.
+    infinite: int = 0
     ring: deque[float] = field(default_factory=lambda: deque(maxlen=EVIDENCE))
     steps: deque[int] = field(default_factory=lambda: deque(maxlen=EVIDENCE))
     slope: SlidingSlope | None = None
@@ -78,6 +84,8 @@ class Immediate:
             for series, values, _ in mine:
                 followed = self._follow(series)
                 followed.finite = True
+                if followed.infinite:
+                    followed.infinite = (followed.infinite << min(len(values), _OF)) & _OF_MASK
                 followed.ring.extend(values[-EVIDENCE:])  # type: ignore[arg-type]
                 followed.steps.extend(batch.steps[-EVIDENCE:])
             return []
@@ -112,6 +120,7 @@ class Immediate:
         """One row for all metrics of the stream: over when the one that was no number last has been one again, and all the others."""
         if math.isfinite(x):
             followed.finite = True
+            followed.infinite = (followed.infinite << 1) & _OF_MASK
             self._sick.discard(series.name)
             if self._sick or series.name != self._sickest:
                 return []
@@ -123,8 +132,13 @@ class Immediate:
             return []  # the mean over no episodes at all
         self._sick.add(series.name)
         self._sickest = series.name
+        followed.infinite = ((followed.infinite << 1) | 1) & _OF_MASK
         text = f"{series.name} is {'infinite' if x == x else 'not a number'} at step {cause.step}, expected a finite number"
-        return self._tell("non_finite", followed, series, Finding(ERROR, text, x), cause)
+        count = followed.infinite.bit_count()
+        gentle = x == x and count < _INFINITE
+        if gentle:
+            text += "; some losses are infinite by design for single samples"
+        return self._tell("non_finite", followed, series, Finding(INFO if gentle else ERROR, text, x, window=_OF), cause)
 
     def _tell(
         self, rule: str, followed: _Followed, series: Series, found: Finding | str | None, cause: Cause

@@ -20,7 +20,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "value_loss": ("value_loss", "vf_loss", "critic_loss", "qf_loss", "qf1_loss", "q_loss", "td_loss", "losses/qf_loss"),
     "policy_loss": ("policy_loss", "policy_gradient_loss", "actor_loss", "pg_loss"),
     "entropy": ("entropy", "policy_entropy", "entropy_loss"),
-    "approx_kl": ("approx_kl", "kl", "kl_divergence", "mean_kl", "approxkl", "kl_mean"),
+    "approx_kl": ("approx_kl", "approxkl", "policy_kl"),
     "clip_fraction": ("clip_fraction", "clipfrac", "clip_frac", "clip_ratio"),
     "explained_variance": ("explained_variance", "vf_explained_var", "explained_var"),
     "reward": ("episode_reward", "episodic_return", "episode_return", "ep_rew_mean", "episode_reward_mean", "ep_reward",
@@ -32,6 +32,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "update_ratio": ("weight_update_ratio", "update_ratio", "update_to_weight_ratio"),
     "std": ("std", "policy_std", "action_std"),
     "ent_coef": ("ent_coef", "entropy_coefficient"),
+    "of_rl": ("exploration_rate", "epsilon", "ep_len_mean", "episode_length", "episodic_length", "td_error", "q_values", "mean_q"),
     "fps": ("fps", "sps", "steps_per_second", "it_per_second", "samples_per_second", "env_steps_per_second"),
 }  # fmt: skip
 _KEYS: Final = {name: key for key, names in NAMES.items() for name in names}
@@ -41,7 +42,7 @@ _EVALUATION: Final = ("eval/", "val/", "validation/", "test/", "valid/", "evalua
 ROBUST: Final = frozenset({"grad_norm", "grad_norm_max", "update_ratio", "zeros", "value_loss", "approx_kl"})
 #: A run that logs one of these is reinforcement learning: its loss says little about how well it does.
 OF_RL: Final = frozenset(
-    {"reward", "entropy", "approx_kl", "clip_fraction", "explained_variance", "value_loss", "policy_loss", "ent_coef"}
+    {"reward", "approx_kl", "clip_fraction", "explained_variance", "value_loss", "policy_loss", "ent_coef", "of_rl"}
 )
 #: Where a value that is not finite means that the run is sick.
 FINITE: Final = frozenset({"loss", "val_loss", "value_loss", "policy_loss", "reward"})

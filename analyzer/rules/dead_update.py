@@ -13,7 +13,8 @@ from analyzer.series import Series
 class DeadUpdate(Rule):
     """`weight_update_ratio` = |dw| / |w| since the last record: about 1e-3 is healthy, 0 means that nobody trains.
 
-    Dead: below `least` for `patience` records (or 1 % of the run).  ERROR, but INFO where the learning rate has come down to
+    Dead: below `least` for `patience` records (or 1 % of the run, or twice as long as it was dead before and then moved; half of
+    `patience` where the learning rate is logged as 0).  ERROR, but INFO where the learning rate has come down to
     nothing (a schedule's end), where the record is of one component only (it may be frozen), or where the run has learned and its
     rate is zero.  Also dead: `approx_kl` within `no_kl` of 0 (the policy does not move) for twice the patience while the outcome is bad: WARNING.
     Thrown about: above `most` in three of the last ten records and the outcome is bad: WARNING, else INFO.  Clear: in range.
@@ -37,12 +38,13 @@ class DeadUpdate(Rule):
             "weights replaced, not adjusted; healthy off-policy runs were seen at 0.25 per record",
         ),
         Limit("no_kl", 1e-8, 0.0, 1.0, "the policy is the same to the last digit; healthy is 1e-4 and more"),
-        Limit("patience", 5, 0, 1e6, "records; the first after a restart may be zero"),
+        Limit("patience", 10, 0, 1e6, "records; where gradients are accumulated, or the rate is 0, see above"),
     )
 
     def __init__(self, limit: SimpleNamespace | None = None) -> None:
         super().__init__(limit)
         self._moved = False
+        self._still = self._healed = 0
 
     def judge(self, series: Series, run: Run) -> Answer:
         if series.key == "learning_rate":
@@ -57,6 +59,7 @@ class DeadUpdate(Rule):
             return self._dead(series, run)
         if series.low >= limit.least:
             self._moved = True
+            self._healed, self._still = max(self._healed, self._still), 0
         wild = sum([x > limit.most for x in series.recent(10)])
         if series.high > limit.most or wild >= 3:
             outcome = run.outcome
@@ -67,7 +70,9 @@ class DeadUpdate(Rule):
 
     def _dead(self, series: Series, run: Run) -> Answer:
         rate = run.main.get("learning_rate")
-        patience = round(max(self.limit.patience, 0.01 * series.n))
+        self._still += series.count
+        # Accumulated gradients: weights that stood still and then moved may do so again, twice as long.
+        patience = round(max(self.limit.patience, 0.01 * series.n, 2 * self._healed))
         text = f"the weights do not move: {series.name} {series.high:.3g} is below {self.limit.least:g}"
         level = ERROR
         if rate is not None and rate.n:
@@ -75,6 +80,7 @@ class DeadUpdate(Rule):
             if rate.last <= 0.01 * top and self._moved:
                 level, text = INFO, f"{text}; the learning rate has come down to {rate.last:.3g}"
             elif rate.last == 0:
+                patience = round(max(self.limit.patience / 2, 0.01 * series.n))
                 text += "; the learning rate is 0" + ("" if self._moved else " since the start")
             else:
                 text += f" although the learning rate is {rate.last:.3g}"

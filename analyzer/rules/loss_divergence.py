@@ -78,7 +78,7 @@ class LossDivergence(Rule):
                     WARNING, text, q.mean, best + limit.climbing * self._gain, best, q.records, patience=patience
                 )
             return CLEAR if share < limit.undone / 2 else BETWEEN
-        first = series.head[0]
+        first = sorted(series.head[:3])[len(series.head[:3]) // 2]
         if first > 0 and series.n >= 10:
             if q.least > limit.above * first:
                 level = ERROR if q.mean > 10.0 * first else WARNING

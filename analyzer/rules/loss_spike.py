@@ -26,7 +26,7 @@ class LossSpike(Rule):
     action: ClassVar[str] = "Look at the data and the learning rate of that step; go back to the checkpoint before it"
     limits: ClassVar[tuple[Limit, ...]] = (
         Limit("times", 2.0, 1.0, 1e300, "times the recent level"),
-        Limit("share", 0.25, 0.0, 1e300, "of what the run had gained"),
+        Limit("share", 0.5, 0.0, 1e300, "of what the run had gained"),
         Limit("in_a_row", 5, 1, 64, "records; single spikes are normal"),
     )
 

@@ -30,8 +30,8 @@ class PoorPerformance(Rule):
     )
     limits: ClassVar[tuple[Limit, ...]] = (
         Limit("poor_performance_window", 20, 3, 100_000, "episodes of the documented threshold, as in plot_config"),
-        Limit("same", 60, 2, 1e9, "episodes with one reward; sparse tasks need luck at first"),
-        Limit("never", 250, 8, 1e9, "episodes without any gain"),
+        Limit("same", 120, 2, 1e9, "episodes with one reward; sparse tasks need luck: one in seventy random walks crosses a frozen lake"),
+        Limit("never", 300, 8, 1e9, "episodes without any gain"),
         Limit("never_corroborated", 60, 8, 1e9, "episodes, where another signal says the same"),
     )
 

@@ -32,14 +32,14 @@ class Stagnation(Rule):
         Limit("convergence_window", 50, 5, 100_000, "records of the documented threshold, as in plot_config"),
         Limit("stagnation_threshold", 0.01, 0.0, 1.0, "relative change, as in plot_config"),
         Limit("trifle", 0.02, 0.0, 1.0, "of the first level: a gain that the first moments of any network make"),
-        Limit("never", 200, 8, 1e9, "records without any gain; warm-up and slow starts show one by then"),
-        Limit("never_corroborated", 60, 8, 1e9, "records, where gradients or updates say the same"),
+        Limit("never", 250, 8, 1e9, "records without any gain; warm-up and slow starts show one by then"),
+        Limit("never_corroborated", 80, 8, 1e9, "records, where gradients or updates say the same"),
     )
 
     def judge(self, series: Series, run: Run) -> Answer:
         limit = self.limit
         p = progress(series)
-        if p is not None and not run.reinforced and self._never(p, run.main.get("accuracy")):
+        if p is not None and not run.reinforced and self._never(p, run.main.get("accuracy")) and not run.rate_rises():
             others = [run.signs[rule] for rule in _CORROBORATES if rule in run.signs]
             enough = series.n >= limit.never or (others and series.n >= limit.never_corroborated)
             if enough or (run.over and series.n >= limit.never_corroborated):

@@ -27,7 +27,7 @@ class ZeroGradients(Rule):
     )
     limits: ClassVar[tuple[Limit, ...]] = (
         Limit("zeros_ratio_threshold", 0.5, 0.0, 1.0, "the documented limit, as in plot_config"),
-        Limit("nearly_all", 0.95, 0.0, 1.0, "what is left cannot train a network"),
+        Limit("nearly_all", 0.98, 0.0, 1.0, "what is left cannot train a network"),
         Limit("patience", 20, 0, 1e6, "records"),
     )
 
