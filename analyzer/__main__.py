@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from analyzer import tuning
 from analyzer.loop import run
+from analyzer.notify import settings as notify
+from analyzer.notify.notifier import Notifier, try_out
+from analyzer.notify.targets import AppriseMissing
 from analyzer.settings import ENV_IDLE, ENV_QUIET, ENV_SCAN, Settings, SettingsRefused, from_environment
 from contract import places, service
+from contract.config import ConfigRefused
 
 if TYPE_CHECKING:
     from producer import Producer
@@ -18,6 +24,8 @@ if TYPE_CHECKING:
 _KIND: Final = "analyzer"
 #: The service has 5 s to end; what a publisher cannot deliver in this time, its ring and spool keep.
 _CLOSE_S: Final = 2.0
+#: And what the notifier cannot send in this time waits in its state for the next analyzer.
+_NOTIFY_S: Final = 1.0
 #: An alert is rare and small; the default ring would be 64 MiB per session.
 _BUFFER: Final = 1_000
 
@@ -56,8 +64,8 @@ class Publisher:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m analyzer",
-        description="Watches the sessions of a data folder and publishes alerts: exploding, vanishing and zero "
-        "gradients, a diverging or stagnating loss, rewards that stay low.",
+        description="Watches the sessions of a data folder and publishes alerts about trainings that are sick: gradients, "
+        "losses, rewards, policies, processes. docs/alerts.md says what each rule looks at and how to set it.",
         epilog=f"exit codes: {service.EXIT_OK} ended as asked; {service.EXIT_FAILED} failed; {service.EXIT_USAGE} wrong "
         f"arguments; {service.EXIT_ALREADY_RUNNING} an analyzer already runs on this folder; "
         f"{service.EXIT_CANNOT_START} the folder cannot be used",
@@ -74,6 +82,14 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--quiet", type=float, metavar="S", help=f"seconds an ended session is kept open ({ENV_QUIET}; 5)"
+    )
+    made.add_argument(
+        "--config", metavar="FILE", help="the configuration (default: avaliacoes.toml in the data folder)"
+    )
+    made.add_argument(
+        "--test-notify",
+        action="store_true",
+        help="send a trial message to every receiver of [notify] in avaliacoes.toml, say what became of it, and end",
     )
     made.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return made
@@ -92,14 +108,44 @@ def serve(settings: Settings) -> int:
             print(f"analyzer: {error}", file=sys.stderr)
             return service.EXIT_CANNOT_START
         publisher = Publisher(str(settings.base))
+        notifier = Notifier(settings.base, settings.config)
         try:
             held.announce()
+            notifier.start()
             print(f"analyzer: ready, watching {settings.base}", flush=True)
-            run(settings, stop, publisher, publisher.done)
+            run(settings, stop, publisher, publisher.done, notifier.busy)
         finally:
             publisher.close()
+            told = notifier.close(_NOTIFY_S)
             held.release()
+    if not told:
+        # What is being sent runs in threads that the interpreter would wait for, as long as the receiver likes.
+        sys.stdout.flush()
+        os._exit(service.EXIT_OK)
     return service.EXIT_OK
+
+
+def try_notify(settings: Settings) -> int:
+    """Try every receiver; returns the exit code."""
+    try:
+        failed = try_out(settings.base, settings.config, lambda text: print(f"analyzer: {text}", file=sys.stderr))
+    except ConfigRefused as error:
+        print(f"analyzer: {error}", file=sys.stderr)
+        return service.EXIT_USAGE
+    except AppriseMissing as error:
+        print(f"analyzer: {error}", file=sys.stderr)
+        return service.EXIT_FAILED
+    return service.EXIT_FAILED if failed else service.EXIT_OK
+
+
+def _check(settings: Settings, strict: bool) -> None:
+    """Refuse a wrong configuration while somebody looks; else the loop says it and goes on with the last good one."""
+    try:
+        tuning.load(settings.base, settings.config)
+        notify.load(settings.base, settings.config)
+    except ConfigRefused:
+        if strict:
+            raise
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -107,11 +153,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         settings = from_environment(
-            options.base_path, options.auto, scan_s=options.scan_interval, quiet_s=options.quiet, idle_s=options.idle
+            options.base_path,
+            options.auto,
+            config=options.config,
+            scan_s=options.scan_interval,
+            quiet_s=options.quiet,
+            idle_s=options.idle,
         )
-    except SettingsRefused as error:
+        if settings.config is not None or settings.base.is_dir():
+            _check(settings, strict=not (options.worker or options.auto))
+    except (SettingsRefused, ConfigRefused) as error:
         print(f"analyzer: {error}", file=sys.stderr)
         return service.EXIT_USAGE
+    if options.test_notify:
+        return try_notify(settings)
     if not options.worker and not options.auto:
         return service.supervise("analyzer", arguments)
     return serve(settings)

@@ -1,211 +1,253 @@
-"""Records in, alerts out: one `Engine` per session. Pure: record time only, no clock, no file, no socket.
+"""Records in, events out: one `Engine` per session. Pure: record time and record order only, no clock, no file, no socket.
 
-The same records in the same order per producer and category give the same alerts with the same ids, however the
-categories interleave: that is what lets a restarted analyzer read a session again and repeat nothing. So a rule sees
-one stream alone, keyed by (rule, producer, category, component, metric), and an alert's id comes from its record.
-
-An alert's life: `firing` at the first record whose condition holds; `firing` again, with an id of its own, only when
-the level rises; `resolved` once the condition has been clear for `CLEAR_RECORDS` records and `CLEAR_SECONDS` of record
-time, so that a flapping condition is one alert (Prometheus' keep_firing_for).
+Two stages. What one stream alone proves is told at once, as its record comes (`immediate`). Everything that looks across streams is
+judged in order: records become blocks per stream (`streams`), and blocks of a session are judged by (time, rank of the category,
+producer, sequence), where time is the running maximum of `timestamp` in a (producer, category) lane. A block is judged when no
+lane can bring an earlier one any more, or when the session's time is more than `LATENESS_S` ahead, or at the end. So it does not matter
+how the categories interleave: the live analyzer, a restarted one and `avaliacoes check` come to the same events with the same ids.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import heapq
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from analyzer.rules import RULES, Rule, Thresholds, Verdict
-from analyzer.rules.verdict import BETWEEN, CLEAR, HOLDS, number_in
+from analyzer.batch import Intake
+from analyzer.immediate import Immediate
+from analyzer.judge import Judge
+from analyzer.life import Cause, Event
+from analyzer.streams import Block, Stream
+from analyzer.tuning import Tuning
 from contract import names
-from contract.alerts import FIRING, LEVELS, RESOLVED, alert_id
 
-CLEAR_RECORDS: Final = 20
-CLEAR_SECONDS: Final = 10.0
+#: Record time that a lane may be behind the session's before the others are judged without it.
+LATENESS_S: Final = 1.0
+#: Where a file is still being read, its lanes may be this far behind each other.
+_SKEW_S: Final = 60.0
 #: Streams judged per session; the next ones are counted in `Engine.streams_refused`, not judged.
 MAX_STREAMS: Final = 1_024
-_SILENT: Final = frozenset({names.ALERTS, names.LIFECYCLE})
-
-Alert = dict[str, Any]
-_Key = tuple[str, str, str, str, str]
+_RANKS: Final = {name: rank for rank, name in enumerate(names.CATEGORIES)}
+_OWN: Final = len(names.CATEGORIES)
 
 
 @dataclass(slots=True)
-class _Stream:
-    """One rule on one stream of records, and the alert that it has raised."""
+class _Lane:
+    """One (producer, category): how far its records have come."""
 
-    rule: Rule
-    fires: str | None = None
-    level: str = ""
-    since: int = 0
-    threshold: float | None = None
-    clear_records: int = 0
-    clear_seconds: float = 0.0
-    last_time: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Cause:
-    """Where a verdict comes from: what an alert says of its record."""
-
-    producer: str
     category: str
-    component: str
-    seq: int
-    step: int
-    timestamp: float
+    producer: str
+    rank: int
+    time: float = -math.inf
+    seq: int = 0
+    step: int = 0
+
+    @property
+    def mark(self) -> tuple[float, int, str, int]:
+        return (self.time, self.rank, self.producer, self.seq + 1)
 
 
 @dataclass(slots=True)
 class Engine:
     """The rules over one session.
 
-    `update` takes one record and returns the alerts that it causes (metrics of `contract.alerts`, with the `timestamp`
-    and `step` of the record). A record whose sequence was already seen is counted in `repeated` and not judged again,
-    so a file may be read twice. A rule that raises is switched off and named in `failed`.
+    `feed` takes records of one category in their order, `advance` judges what can be judged, `finish` the rest. `update` is
+    both for one record. Records whose sequence was already seen are counted in `repeated`; those that came when later
+    ones had been judged in `late`, and are judged when they come.
     """
 
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    rules: Sequence[type[Rule]] = RULES
+    tuning: Tuning = field(default_factory=Tuning)
     records: int = 0
-    repeated: int = 0
+    late: int = 0
     streams_refused: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    _streams: dict[_Key, _Stream] = field(default_factory=dict)
-    _next: dict[tuple[str, str], int] = field(default_factory=dict)
+    finished: bool = False
+    _judge: Judge = field(init=False)
+    _intake: dict[str, Intake] = field(default_factory=dict)
+    _lanes: dict[tuple[str, str], _Lane] = field(default_factory=dict)
+    _streams: dict[tuple[str, str, str], tuple[Stream, Immediate]] = field(default_factory=dict)
+    _heap: list[Block] = field(default_factory=list)
+    _limits: dict[str, Any] = field(default_factory=dict)
+    _judged: tuple[float, int, str, int] = (-math.inf, -1, "", -1)
+    _time: float = -math.inf
 
-    def take(self, thresholds: Thresholds) -> None:
-        """Judge by these limits from the next record on; nothing learned so far is lost."""
-        self.thresholds = thresholds
-        for stream in self._streams.values():
-            stream.rule.take(thresholds)
+    def __post_init__(self) -> None:
+        self._limits = dict(self.tuning.thresholds)
+        self._judge = Judge(self.tuning)
+
+    def take(self, tuning: Tuning) -> None:
+        """Judge by these settings from the next block on; nothing learned so far is lost."""
+        self.tuning = tuning
+        self._limits.clear()
+        self._limits.update(tuning.thresholds)
+        self._judge.take(tuning)
+
+    @property
+    def repeated(self) -> int:
+        return sum(intake.repeated for intake in self._intake.values())
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Rules that raised, with what they raised; they are off for this session."""
+        return self._judge.failed
 
     @property
     def firing(self) -> int:
         """Alerts whose condition has not ended."""
-        return sum(stream.fires is not None for stream in self._streams.values())
+        at_once = sum(row.firing for _, immediate in self._streams.values() for row in immediate.rows)
+        return at_once + sum(row.firing for row in self._judge.rows.values())
 
-    def update(self, category: str, record: Mapping[str, Any]) -> list[Alert]:
-        """The alerts, usually none, that follow from one record of `category`."""
-        if category in _SILENT:
-            return []
-        producer = record.get("_p")
-        producer = producer if isinstance(producer, str) else ""
-        expected = self._next.get((producer, category), 0)
-        seq = record.get("_q")
-        if type(seq) is not int:
-            seq = expected  # a line without sequence, written by hand or imported: its place in the file
-        if seq < expected:
-            self.repeated += 1
-            return []
-        self._next[(producer, category)] = seq + 1
-        self.records += 1
-        alerts: list[Alert] = []
-        cause: _Cause | None = None
-        for kind in self.rules:
-            found = number_in(record, kind.metrics)
-            if found is None or kind.name in self.failed:
-                continue
-            if cause is None:
-                cause = _cause_of(record, producer, category, seq)
-            stream = self._stream(kind, (kind.name, producer, category, cause.component, found[0]))
-            if stream is None:
-                continue
-            try:
-                verdict = stream.rule.update(record)
-                alert = None if verdict is None else _live(stream, verdict, cause)
-            except Exception as error:  # a rule may be somebody's own: it must not end the monitoring
-                self.failed[kind.name] = f"{type(error).__name__}: {error}"[:300]
-                continue
-            if alert is not None:
-                alerts.append(alert)
-        return alerts
+    def update(self, category: str, record: dict[str, Any]) -> list[Event]:
+        """The events, usually none, that follow from one record of `category`."""
+        return self.feed(category, (record,)) + self.advance()
 
-    def _stream(self, kind: type[Rule], key: _Key) -> _Stream | None:
-        stream = self._streams.get(key)
-        if stream is None:
+    def feed(self, category: str, records: Sequence[dict[str, Any]]) -> list[Event]:
+        """Take records; the events that need not wait for order."""
+        if category == names.ALERTS or not records:
+            return []
+        intake = self._intake.get(category)
+        if intake is None:
+            intake = self._intake[category] = Intake()
+        if category == names.LIFECYCLE:
+            self._feed_lifecycle(records, intake)
+            return []
+        events: list[Event] = []
+        for batch in intake.take(records):
+            self.records += len(batch.seqs)
+            found = self._stream(category, batch.producer, batch.component)
+            if found is None:
+                continue
+            stream, immediate = found
+            lane = self._lane(category, batch.producer)
+            events += immediate.look(stream.take(batch, self._limits), batch)
+            self._judge.saw(batch.times)
+            self._reach(lane, stream.time, batch.seqs[-1], batch.steps[-1])
+            while stream.blocks:
+                heapq.heappush(self._heap, stream.blocks.popleft())
+        return events
+
+    def _feed_lifecycle(self, records: Iterable[dict[str, Any]], intake: Intake) -> None:
+        for record in records:
+            for batch in intake.take((record,)):
+                lane = self._lane(names.LIFECYCLE, batch.producer)
+                time = max(lane.time, batch.times[0])
+                self._reach(lane, time, batch.seqs[0], lane.step)
+                heapq.heappush(
+                    self._heap, Block(time, lane.rank, batch.producer, batch.seqs[0], "", None, 0, 1, (), dict(record))
+                )
+
+    def _stream(self, category: str, producer: str, component: str) -> tuple[Stream, Immediate] | None:
+        key = (category, producer, component)
+        found = self._streams.get(key)
+        if found is None:
             if len(self._streams) >= MAX_STREAMS:
                 self.streams_refused += 1
                 return None
-            stream = self._streams[key] = _Stream(kind(self.thresholds))
-        return stream
+            tuning = self.tuning
+            stream = Stream(category, _RANKS.get(category, _OWN), producer, component, self._judge.wanted)
+            immediate = Immediate(tuning.documented, self._limits, tuning.off, tuning.caps)
+            found = self._streams[key] = (stream, immediate)
+        return found
 
+    def _lane(self, category: str, producer: str) -> _Lane:
+        lane = self._lanes.get((category, producer))
+        if lane is None:
+            lane = self._lanes[category, producer] = _Lane(category, producer, _RANKS.get(category, _OWN))
+        return lane
 
-def _cause_of(record: Mapping[str, Any], producer: str, category: str, seq: int) -> _Cause:
-    step = record.get("step")
-    timestamp = record.get("timestamp")
-    component = record.get("component")
-    return _Cause(
-        producer=producer,
-        category=category,
-        component=component[: names.MAX_METRIC_NAME_CHARS] if isinstance(component, str) else "",
-        seq=seq,
-        step=step if type(step) is int else 0,
-        timestamp=float(timestamp) if isinstance(timestamp, (int, float)) else 0.0,
-    )
+    def _reach(self, lane: _Lane, time: float, seq: int, step: int) -> None:
+        lane.time = time
+        if seq >= lane.seq:  # components of one batch come one after the other
+            lane.seq, lane.step = seq, step
+        self._time = max(self._time, time)
 
+    def frontier(self, category: str) -> float:
+        """How far a category's records have come, in record time: what is furthest behind is best read next."""
+        return max((lane.time for lane in self._lanes.values() if lane.category == category), default=-math.inf)
 
-def _live(stream: _Stream, verdict: Verdict, cause: _Cause) -> Alert | None:
-    """The next moment in an alert's life, if this verdict is one."""
-    # Only forward steps of record time count: a clock set back must not hold an alert for an hour.
-    passed = max(0.0, cause.timestamp - stream.last_time) if stream.last_time is not None else 0.0
-    stream.last_time = cause.timestamp
-    if verdict.condition == HOLDS:
-        stream.clear_records, stream.clear_seconds = 0, 0.0
-        risen = stream.fires is not None and LEVELS.index(verdict.level) < LEVELS.index(stream.level)
-        return _fire(stream, verdict, cause) if stream.fires is None or risen else None
-    if stream.fires is None:
-        return None
-    if verdict.condition == BETWEEN:
-        stream.clear_records, stream.clear_seconds = 0, 0.0
-        return None
-    if verdict.condition != CLEAR:
-        raise ValueError(f"expected a condition of {HOLDS}, {BETWEEN}, {CLEAR}, got {verdict.condition!r:.40}")
-    stream.clear_seconds += passed if stream.clear_records else 0.0
-    stream.clear_records += 1
-    if stream.clear_records < CLEAR_RECORDS or stream.clear_seconds < CLEAR_SECONDS:
-        return None
-    return _resolve(stream, verdict, cause)
+    def advance(self, behind: Iterable[str] = ()) -> list[Event]:
+        """Judge every block that no lane can overtake any more.
 
+        Args:
+            behind: categories of which more is on disk already: they are waited for, however far the others are ahead.
+        """
+        if not self._heap:
+            return []
+        waiting = frozenset(behind)
+        first, second = self._marks(waiting)
+        events: list[Event] = []
+        while self._heap:
+            block = self._heap[0]
+            key = (block.time, block.rank, block.producer, block.seq)
+            own = (block.rank, block.producer)
+            limit = second if first[1] == own else first[0]
+            if key > (limit[0] if first[1] == own else limit):
+                break
+            heapq.heappop(self._heap)
+            events += self._settle(block, key)
+        return events
 
-def _alert(stream: _Stream, state: str, verdict: Verdict, cause: _Cause, message: str) -> Alert:
-    own = alert_id(stream.rule.name, state, cause.producer, cause.category, cause.seq)
-    alert = {
-        "id": own,
-        "rule": stream.rule.name,
-        "level": stream.level,
-        "state": state,
-        "message": f"{cause.component}: {message}" if cause.component else message,
-        "metric": verdict.metric,
-        "value": verdict.value,
-        "threshold": stream.threshold,
-        "source": cause.category,
-        "producer": cause.producer,
-        "seq": cause.seq,
-        "fires": own if state == FIRING else stream.fires,
-        "timestamp": cause.timestamp,
-        "step": cause.step,
-    }
-    if cause.component:
-        alert["component"] = cause.component
-    return alert
+    def _marks(self, waiting: frozenset[str]) -> Any:
+        """The two lanes furthest behind: (mark, (rank, producer)) each, the lateness taken into account."""
+        bound = (self._time - LATENESS_S, -1, "", -1)
+        marks = [((math.inf, 0, "", 0), (-2, ""))] * 2
+        reached = {category: self.frontier(category) for category in waiting}
+        for category, time in reached.items():
+            if time == -math.inf:
+                marks.append(((-math.inf, 0, "", 0), (-3, category)))
+        for lane in self._lanes.values():
+            mark = lane.mark
+            if lane.category in waiting:
+                mark = max(mark, (reached[lane.category] - _SKEW_S, -1, "", -1))
+            elif lane.category == names.LIFECYCLE:
+                continue
+            else:
+                mark = max(mark, bound)
+            marks.append((mark, (lane.rank, lane.producer)))
+        return sorted(marks)[:2]
 
+    def _settle(self, block: Block, key: tuple[float, int, str, int]) -> list[Event]:
+        behind = key < self._judged
+        if block.record is not None:
+            events = self._judge.lifecycle(block)
+            self.late += bool(behind and events)  # one that says nothing may come when it likes
+            return events
+        if behind:
+            self.late += block.records
+        else:
+            self._judged = key
+        return self._judge.block(block)
 
-def _fire(stream: _Stream, verdict: Verdict, cause: _Cause) -> Alert:
-    if stream.fires is None:
-        stream.since = cause.step
-    stream.level, stream.threshold = verdict.level, verdict.threshold
-    alert = _alert(stream, FIRING, verdict, cause, verdict.message)
-    stream.fires = str(alert["id"])
-    return alert
+    def gone(self) -> list[Event]:
+        """A clock says that the trainer is gone, since nothing is heard of it."""
+        return self._judge.gone()
 
-
-def _resolve(stream: _Stream, verdict: Verdict, cause: _Cause) -> Alert:
-    message = (
-        f"over: {verdict.metric} is {verdict.value:.4g} and has been in order for {stream.clear_records} records and "
-        f"{stream.clear_seconds:.0f} s; it fired from step {stream.since} on"
-    )
-    alert = _alert(stream, RESOLVED, verdict, cause, message)
-    stream.fires, stream.level = None, ""
-    stream.clear_records, stream.clear_seconds = 0, 0.0
-    return alert
+    def finish(self) -> list[Event]:
+        """The session is over: judge what waits, and end what fires."""
+        if self.finished:
+            return []
+        self.finished = True
+        for (category, producer, _), (stream, _) in self._streams.items():
+            lane = self._lanes[category, producer]
+            stream.flush(lane.seq, lane.step)
+            while stream.blocks:
+                heapq.heappush(self._heap, stream.blocks.popleft())
+        events: list[Event] = []
+        while self._heap:
+            block = heapq.heappop(self._heap)
+            events += self._settle(block, (block.time, block.rank, block.producer, block.seq))
+        events += self._judge.last_look()
+        over = self._judge.over
+        for (category, producer, _), (_, immediate) in sorted(self._streams.items()):
+            lane = self._lanes[category, producer]
+            cause = over or Cause(category, lane.seq, lane.step, lane.time)
+            for row in immediate.rows:
+                events += row.end(cause)
+        for _, row in sorted(self._judge.rows.items()):
+            lanes = [lane for lane in self._lanes.values() if lane.producer == row.producer] or list(
+                self._lanes.values()
+            )
+            last = max(lanes, key=lambda lane: lane.mark)
+            events += row.end(over or Cause(last.category, last.seq, last.step, last.time))
+        return events

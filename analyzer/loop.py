@@ -6,18 +6,19 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import zmq
 
-from analyzer import memory
-from analyzer.engine import Alert
+from analyzer import memory, tuning
 from analyzer.feed import Feed
-from analyzer.rules import Thresholds
+from analyzer.life import Event
 from analyzer.settings import Settings
+from analyzer.tuning import Tuning
 from analyzer.watch import Session, is_wanted, sizes_of
+from contract import config as toml
 from contract import folder
-from contract import settings as shared
 from contract.places import monitor_file
 from contract.service import Stop
 
@@ -27,6 +28,8 @@ _MOST_UNSENT: Final = 10_000
 _SCAN_SHARE: Final = 0.1
 #: Seconds between two looks at the folder that hints of unknown sessions bring about.
 _SOON: Final = 0.05
+#: Seconds of reading until hints, alerts and a wish to stop are looked at again.
+_TURN_S: Final = 0.2
 #: Seconds for what was written but not yet read when asked to end.
 _LAST_READ_S: Final = 1.5
 
@@ -39,6 +42,15 @@ class Done(Protocol):
     def __call__(self, session: str) -> None: ...
 
 
+def _mark(path: Path) -> tuple[int, int]:
+    """What changes when a file does."""
+    try:
+        info = path.stat()
+    except OSError:
+        return (0, 0)
+    return (info.st_mtime_ns, info.st_ino)
+
+
 def _say(text: str) -> None:
     sys.stderr.write(f"analyzer: {text}\n")
     sys.stderr.flush()
@@ -47,17 +59,24 @@ def _say(text: str) -> None:
 class Loop:
     """State of the loop; `turn` is one round of it. Owns everything, shares nothing, needs no lock."""
 
-    def __init__(self, settings: Settings, publish: Publish, done: Done | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        publish: Publish,
+        done: Done | None = None,
+        busy: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._settings = settings
         self._publish = publish
         self._done = done
+        self._others_busy = busy
         self._sessions: dict[str, Session] = {}
         self._settled = memory.load(settings.base)
         self._feed = Feed(settings.base)
-        self._unsent: deque[tuple[str, Alert]] = deque()
+        self._unsent: deque[tuple[str, Event]] = deque()
         self._complained: set[tuple[str, str]] = set()
-        self._thresholds = Thresholds()
-        self._config_seen: tuple[int, int] | None = None
+        self._tuning = Tuning()
+        self._config_seen: tuple[tuple[int, int], ...] | None = None
         self._next_scan = self._looked = 0.0
         self._busy = time.monotonic()
         self._take_config()
@@ -101,10 +120,20 @@ class Loop:
             self._hint(name, category, size)
         if time.monotonic() >= self._next_scan:
             self._look()
-        for session in list(self._sessions.values()):
+        self._read_pending()
+        self._send()
+
+    def _read_pending(self) -> None:
+        """Read a chunk of every file that has more, for `_TURN_S` at most; who had no turn is the first the next time."""
+        end = time.monotonic() + _TURN_S
+        waiting = [session for session in self._sessions.values() if session.pending]
+        for number, session in enumerate(waiting, 1):
             for category in tuple(session.pending):
                 self._read(session, category)
-        self._send()
+            if time.monotonic() > end:
+                for served in waiting[:number]:
+                    self._sessions[served.name] = self._sessions.pop(served.name)
+                return
 
     def _hint(self, name: str, category: str, size: int) -> None:
         session = self._sessions.get(name)
@@ -135,7 +164,7 @@ class Loop:
                 for category, file in files.items():
                     session.hint(category, file.size)
         self._put_away(found, now)
-        if self._sessions:
+        if self._sessions or self._others_busy():
             self._busy = begin
         took = time.thread_time() - work  # work, not time: a frozen look must not put off the next one
         self._next_scan = begin + max(self._settings.scan_s, took / _SCAN_SHARE)
@@ -154,7 +183,7 @@ class Loop:
 
     def _open(self, name: str) -> Session | None:
         try:
-            session = Session(name, self._settings.base, self._thresholds)
+            session = Session(name, self._settings.base, self._tuning)
         except OSError as error:
             self._complain(name, "open", f"cannot read the alerts of session {name}: {error}")
             return None
@@ -187,13 +216,25 @@ class Loop:
                 return
             self._unsent.popleft()
 
+    def _finish_session(self, session: Session) -> None:
+        try:
+            self._unsent.extend((session.name, alert) for alert in session.finish())
+        except OSError as error:
+            self._complain(session.name, "end", f"cannot read session {session.name} again: {error}")
+        self._send()
+
     def _put_away(self, found: dict[str, dict[str, folder.DataFile]], now: float) -> None:
         clock = time.monotonic()
+        for session in self._sessions.values():
+            self._unsent.extend((session.name, alert) for alert in session.silent(now, clock))
         gone = [
             session
             for session in self._sessions.values()
             if session.name not in found or session.is_over(self._settings.quiet_s, now, clock)
         ]
+        for session in gone:
+            if session.name in found:
+                self._finish_session(session)
         for session in gone:
             if any(name == session.name for name, _ in self._unsent):
                 continue
@@ -214,17 +255,23 @@ class Loop:
             self._complain("", "state", f"cannot write {memory.state_file(self._settings.base)}: {error}")
 
     def _take_config(self) -> None:
-        try:
-            info = monitor_file(self._settings.base).stat()
-            seen = (info.st_mtime_ns, info.st_ino)
-        except OSError:
-            seen = (0, 0)
+        """Follow `plot_config` and `avaliacoes.toml`; while the file is wrong, the last good settings stay in force."""
+        base = self._settings.base
+        files = (monitor_file(base), toml.config_file(base, self._settings.config))
+        seen = tuple([_mark(path) for path in files])
         if seen == self._config_seen:
             return
+        first = self._config_seen is None
         self._config_seen = seen
-        self._thresholds = Thresholds.of(shared.load(self._settings.base))
+        try:
+            self._tuning = tuning.load(base, self._settings.config)
+        except toml.ConfigRefused as error:
+            _say(
+                f"{error}; {'the defaults are' if first else 'what was set before is'} in force until that is put right"
+            )
+            return
         for session in self._sessions.values():
-            session.take(self._thresholds)
+            self._unsent.extend((session.name, alert) for alert in session.take(self._tuning))
 
     def _complain(self, session: str, what: str, text: str) -> None:
         """Say it once per session and kind."""
@@ -239,15 +286,22 @@ class Loop:
             _say(f"not published before the end: {alert['rule']} of session {name}")
 
 
-def run(settings: Settings, stop: Stop, publish: Publish, done: Done | None = None) -> None:
+def run(
+    settings: Settings,
+    stop: Stop,
+    publish: Publish,
+    done: Done | None = None,
+    busy: Callable[[], bool] = lambda: False,
+) -> None:
     """Watch `settings.base` until `stop` is set (or, with `auto`, until idle).
 
     Args:
         publish: called with session, step and the alert's fields; `OSError`, `RuntimeError`, `ValueError` from it are
             reported and tried again.
         done: called with a session's name when it has ended and been read to its end.
+        busy: with `auto`, whether somebody else of this process has work left, so that it should not end yet.
     """
-    loop = Loop(settings, publish, done)
+    loop = Loop(settings, publish, done, busy)
     try:
         loop.run(stop)
     finally:

@@ -40,6 +40,8 @@ class Settings:
     recent_s: float = 300.0
     #: Bytes read from one file before the others have their turn: about 15 ms of work.
     chunk: int = 1 << 17
+    #: The configuration file; None for `avaliacoes.toml` in the data folder, if there is one.
+    config: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("scan_s", "quiet_s", "idle_s", "recent_s"):
@@ -66,6 +68,7 @@ def from_environment(
     base: str | None = None,
     auto: bool = False,
     environment: Mapping[str, str] = os.environ,
+    config: str | None = None,
     **given: float | None,
 ) -> Settings:
     """Settings from the environment, and over it what was given (None: not given).
@@ -80,4 +83,5 @@ def from_environment(
             value = seconds(environment[variable], variable)
         if value is not None:
             chosen[name] = value
-    return replace(Settings(base=base_path(base), auto=auto), **chosen)  # type: ignore[arg-type]
+    file = Path(config).absolute() if config else None
+    return replace(Settings(base=base_path(base), auto=auto, config=file), **chosen)  # type: ignore[arg-type]

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from analyzer.engine import Alert, Engine
-from analyzer.rules import Thresholds
+from analyzer.check import judge_files
+from analyzer.engine import Engine
+from analyzer.life import Event
+from analyzer.tuning import Tuning
 from contract import names
 from contract.folder import DataFile, sessions
-from contract.lifecycle import CRASHED, FINISHED, SessionLife
+from contract.lifecycle import CRASHED, CRASHED_AFTER_S, FINISHED, SessionLife
 from contract.tail import Tail, last_records, read_all
 
 #: Lifecycle records looked at to see whether a session has ended.
 _LAST: Final = 200
+#: Times that a running session is judged anew because of late records; after that once more, at its end.
+_ANEW: Final = 3
 
 
 def data_files(base: Path) -> dict[str, dict[str, Path]]:
@@ -62,7 +66,7 @@ class Session:
 
     name: str
     base: Path
-    thresholds: Thresholds
+    tuning: Tuning
     engine: Engine = field(init=False)
     life: SessionLife = field(default_factory=SessionLife)
     #: Files that have, or may have, more to read.
@@ -74,10 +78,12 @@ class Session:
     #: Sizes at which nothing was left to read but half a line, which may stay half for ever.
     _exhausted: dict[str, int] = field(default_factory=dict)
     _known: set[str] = field(default_factory=set)
+    #: How often it was begun again because records came too late for their order.
+    _anew: int = 0
     odd_lifecycle: int = 0
 
     def __post_init__(self) -> None:
-        self.engine = Engine(self.thresholds)
+        self.engine = Engine(self.tuning)
         for record in read_all(self.base / names.file_name(names.ALERTS, self.name)):
             self._known.add(str(record.get("id")))
 
@@ -94,11 +100,15 @@ class Session:
         if size is None or size not in read:
             self.pending.add(category)
 
-    def take(self, thresholds: Thresholds) -> None:
-        self.thresholds = thresholds
-        self.engine.take(thresholds)
+    def take(self, tuning: Tuning) -> list[Event]:
+        """Judge by other settings: limits from now on, another set of rules from the first record on."""
+        before, self.tuning = self.tuning, tuning
+        if (before.profile, before.off, before.own) != (tuning.profile, tuning.off, tuning.own):
+            return self._start_again()
+        self.engine.take(tuning)
+        return []
 
-    def read(self, category: str, chunk: int) -> list[Alert]:
+    def read(self, category: str, chunk: int) -> list[Event]:
         """The new alerts from up to `chunk` more bytes of one file; the file leaves `pending` when it is at its end."""
         tail = self._tails.get(category)
         if tail is None:
@@ -110,9 +120,17 @@ class Session:
         if not records and tail.position == before:
             self.pending.discard(category)
             self._exhausted[category] = self._sizes.get(category, 0)
-            return []
+            return self._new(self.engine.advance(self.pending))
         self.grew = time.monotonic()
-        return self._judge(category, records)
+        if tail.position >= self._sizes.get(category, tail.position + 1):
+            self.pending.discard(category)  # all that was there: a look that finds nothing can be spared
+        if self.engine.finished:
+            return self._start_again()  # it goes on after its end: a spool came in, or it was resumed
+        alerts = self._judge(category, records)
+        if self.engine.late and self._anew < _ANEW:
+            self._anew += 1
+            self._start_again()
+        return alerts
 
     def _was_replaced(self, category: str, tail: Tail) -> bool:
         """Whether the file is another one, or shorter, than what was read of it."""
@@ -124,29 +142,52 @@ class Session:
         self._sizes[category] = info.st_size
         return before != info.st_ino or info.st_size < tail.position
 
-    def _judge(self, category: str, records: list[dict[str, Any]]) -> list[Alert]:
+    def _judge(self, category: str, records: list[dict[str, Any]]) -> list[Event]:
         if category == names.LIFECYCLE:
             for record in records:
                 try:
                     self.life.update(record)
                 except (TypeError, ValueError):  # a field of the wrong type, written by hand
                     self.odd_lifecycle += 1
-            return []
-        if records:
+        elif records:
             timestamp = records[-1].get("timestamp")
             if isinstance(timestamp, (int, float)):
                 self.life.saw_record(float(timestamp))
-        alerts = []
-        for record in records:
-            for alert in self.engine.update(category, record):
-                if alert["id"] not in self._known:
-                    self._known.add(alert["id"])
-                    alerts.append(alert)
-        return alerts
+        events = self.engine.feed(category, records)
+        return self._new(events + self.engine.advance(self.pending))
 
-    def _start_again(self) -> list[Alert]:
+    def _new(self, events: list[Event]) -> list[Event]:
+        """The events that are not on disk, nor on their way."""
+        fresh = []
+        for event in events:
+            if event["id"] not in self._known:
+                self._known.add(event["id"])
+                fresh.append(event)
+        return fresh
+
+    def silent(self, now: float, clock: float) -> list[Event]:
+        """What the clock alone can tell: heartbeats that stay away, at unix time `now`, monotonic `clock`.
+
+        Nothing of this session must have come for as long on the analyzer's own clock too: after a suspended machine wakes up, everybody's
+        last sign is old.
+        """
+        if clock - self.grew < CRASHED_AFTER_S or self.life.state(now) != CRASHED:
+            return []
+        return self._new(self.engine.gone())
+
+    def finish(self) -> list[Event]:
+        """The session is over: what follows from that. If records came too late for their order, it is judged anew first."""
+        if self.engine.finished:
+            return []
+        if self.engine.late:
+            files = {category: tail.path for category, tail in self._tails.items()}
+            self.engine = Engine(self.tuning)
+            return self._new(judge_files(files, self.engine))
+        return self._new(self.engine.finish())
+
+    def _start_again(self) -> list[Event]:
         """A file was replaced or cut: judge the session anew from all its files; what was published stays known."""
-        self.engine = Engine(self.thresholds)
+        self.engine = Engine(self.tuning)
         self.life = SessionLife()
         self.pending.update(self._tails)
         self._tails.clear()

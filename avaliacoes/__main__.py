@@ -34,7 +34,7 @@ Data goes to standard output, everything else to standard error.
 
 exit codes:
   0    done
-  1    it failed, or what was asked about is bad (status: records lost; check: an alert of level ERROR)
+  1    it failed, or what was asked about is bad (status: records lost)
   2    wrong arguments
   3    a service already runs on that data folder
   4    the data folder cannot be used
@@ -45,7 +45,9 @@ exit codes:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Argument errors and `--help` leave by `SystemExit`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    options = _parser(arguments).parse_args(arguments)
+    options, unknown = _parser(arguments).parse_known_args(arguments)
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -92,7 +94,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         if name == asked:
             imported = importlib.import_module(f"avaliacoes.commands.{module}")
             imported.configure(command)
-            command.set_defaults(run=imported.run)
+            command.set_defaults(run=imported.run, parser=command)
     return parser
 
 

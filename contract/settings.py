@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from contract.config import unknown
 from contract.places import monitor_file
 
 #: name -> (default, smallest, largest, why this default)
@@ -24,6 +25,15 @@ _NUMBERS: Final[dict[str, tuple[int | float, float, float, str]]] = {
     "refresh_interval": (1.0, 0.05, 3600.0, "seconds between two states of the page"),
     "history_window": (1000, 10, 1_000_000, "points per series on the page"),
 }
+#: name -> (default, what it may be, why this default); checked where it is used, except that it must be text
+_TEXTS: Final[dict[str, tuple[str, str]]] = {
+    "profile": (
+        "",
+        'which rules: "calibrated" or "documented" (the six thresholds to the letter); empty: as in avaliacoes.toml',
+    ),
+    "rules_off": ("", "rules that are switched off, with commas between"),
+}
+_PROFILES: Final = ("", "calibrated", "documented")
 _INTEGERS: Final = frozenset(
     {"convergence_window", "poor_performance_window", "moving_average_window", "history_window"}
 )
@@ -35,11 +45,17 @@ class SettingRefused(ValueError):
 
 def describe() -> dict[str, str]:
     """Every key of `plot_config` and what it means."""
-    return {name: why for name, (_, _, _, why) in _NUMBERS.items()}
+    return {
+        **{name: why for name, (_, _, _, why) in _NUMBERS.items()},
+        **{name: why for name, (_, why) in _TEXTS.items()},
+    }
 
 
 def defaults() -> dict[str, Any]:
-    return {name: default for name, (default, _, _, _) in _NUMBERS.items()}
+    return {
+        **{name: default for name, (default, _, _, _) in _NUMBERS.items()},
+        **{name: default for name, (default, _) in _TEXTS.items()},
+    }
 
 
 def check(name: str, value: Any) -> Any:
@@ -48,8 +64,10 @@ def check(name: str, value: Any) -> Any:
     Raises:
         SettingRefused: unknown name (the nearest known ones are named), wrong type, or out of range.
     """
+    if name in _TEXTS:
+        return _text(name, value)
     if name not in _NUMBERS:
-        raise SettingRefused(f"unknown setting {name!r}; known are {', '.join(sorted(_NUMBERS))}")
+        raise SettingRefused(unknown("setting", name, (*_NUMBERS, *_TEXTS)))
     _, low, high, why = _NUMBERS[name]
     wanted = "an integer" if name in _INTEGERS else "a number"
     if isinstance(value, bool) or not isinstance(value, (int, float)) or (name in _INTEGERS and int(value) != value):
@@ -57,6 +75,16 @@ def check(name: str, value: Any) -> Any:
     if not low <= value <= high:
         raise SettingRefused(f"{name} ({why}) must lie between {low:g} and {high:g}, got {value!r}")
     return int(value) if name in _INTEGERS else value
+
+
+def _text(name: str, value: Any) -> str:
+    if name == "rules_off" and isinstance(value, (list, tuple, set, frozenset)):
+        value = ",".join(map(str, value))
+    if not isinstance(value, str):
+        raise SettingRefused(f"{name} ({_TEXTS[name][1]}) must be text, got {type(value).__name__} {value!r:.60}")
+    if name == "profile" and value not in _PROFILES:
+        raise SettingRefused(unknown("profile", value, _PROFILES[1:]))
+    return value
 
 
 def load(base: Path) -> dict[str, Any]:

@@ -1,73 +1,84 @@
-"""Gradients that are too large, or no numbers at all."""
+"""Gradients far above what they were, while the run gets nowhere."""
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Final
+from types import SimpleNamespace
+from typing import ClassVar
 
-from analyzer.rules.verdict import BETWEEN, CLEAR, ERROR, HOLDS, INFO, Recent, Record, Thresholds, Verdict, number_in
-
-#: Crossings among the last `_OF` records that make a spike an explosion.
-_NEEDED: Final = 3
-_OF: Final = 5
-#: One record this many times over the limit needs no second one.
-_ENORMOUS: Final = 100.0
-#: The condition is gone at this share of the limit.
-_CLEAR_SHARE: Final = 0.5
-_HINT: Final = "Look first at the learning rate, gradient clipping and the scale of rewards or targets"
+from analyzer.context import Run
+from analyzer.rules.base import BETWEEN, CLEAR, ERROR, INFO, WARNING, Answer, Finding, Limit, Rule
+from analyzer.series import Series
 
 
-class GradientExplosion:
-    """`grad_norm` (L2 norm of the gradient before clipping, no unit) above `gradient_threshold_high`.
+class GradientExplosion(Rule):
+    """`grad_norm` (L2 norm before clipping) against the run's own baseline, in decades.
 
-    ERROR when 3 of the last 5 records are above the limit, when one is 100 times above it, or when one is NaN or
-    infinite. A single record above the limit is a spike: INFO. Gone at or below half the limit.
+    x = log10 of the block's middle value; baseline b = mean of x over about the last quarter of the run, s = its mean absolute
+    deviation, both standing still while the condition holds and the run does not learn. Jump: x - b > max(`decades`, 4 s), after
+    `warm_up` records. Huge: x above `huge` times the documented limit since the start, no baseline to jump from.
 
-    Source: the documented limit of 10.0; spikes apart from explosions as in ZClip (arXiv 2504.02507), which finds
-    single spikes normal. The limit is absolute, so a run whose gradients are large by nature (rewards in the hundreds)
-    crosses it while all is well: `gradient_threshold_high` is there to be set.
+    INFO: the documented limit (`gradient_threshold_high`) is crossed, or a jump.  WARNING: a jump or huge for `patience` records
+    (or 1 % of the run) and the outcome is bad.  ERROR: the same with a jump of two decades, or huge.  Clear: below the
+    documented limit and within half of `decades`.
 
-    >>> rule = GradientExplosion()
-    >>> [rule.update({"step": s, "grad_norm": n}).level for s, n in enumerate([1.0, 50.0, 50.0, 50.0])]
-    ['', 'INFO', 'INFO', 'ERROR']
-    >>> rule.update({"step": 4, "grad_norm": float("nan")}).level
-    'ERROR'
+    Source: decades over a slow baseline from the pilot in the project's corpus; that single spikes are normal, ZClip
+    (arXiv 2504.02507); the gate by the outcome, AutoTrainer (ICSE 2021).
     """
 
     name: ClassVar[str] = "gradient_explosion"
-    metrics: ClassVar[tuple[str, ...]] = ("grad_norm", "gradient_norm", "grad_norm_max")
+    metrics: ClassVar[tuple[str, ...]] = ("grad_norm",)
+    group: ClassVar[str] = "mechanism"
+    action: ClassVar[str] = "Lower the learning rate, clip gradients, or scale rewards and targets down"
+    limits: ClassVar[tuple[Limit, ...]] = (
+        Limit("gradient_threshold_high", 10.0, 1e-12, 1e300, "the documented limit, as in plot_config"),
+        Limit("decades", 1.0, 0.1, 100.0, "a tenfold norm is outside of what batches and schedules do"),
+        Limit("huge", 100.0, 1.0, 1e300, "times the documented limit; healthy runs were seen at 40 times"),
+        Limit("patience", 5, 0, 1e6, "records; single spikes are normal"),
+        Limit("warm_up", 8, 1, 1e6, "records before there is a baseline; PPO has few"),
+    )
 
-    def __init__(self, thresholds: Thresholds = Thresholds()) -> None:  # noqa: B008 - frozen
-        self._recent = Recent(_OF)
-        self.take(thresholds)
+    def __init__(self, limit: SimpleNamespace | None = None) -> None:
+        super().__init__(limit)
+        self._base = self._spread = 0.0
+        self._crossed_at = -1
+        self._held = 0
 
-    def take(self, thresholds: Thresholds) -> None:
-        self._high = thresholds.gradient_threshold_high
-
-    def update(self, record: Record) -> Verdict | None:
-        found = number_in(record, self.metrics)
-        if found is None:
-            return None
-        metric, norm = found
-        finite = math.isfinite(norm)
-        crossed = not finite or norm > self._high
-        count = self._recent.push(crossed, record.get("step"))
-        if not crossed:
-            return Verdict(CLEAR if norm <= _CLEAR_SHARE * self._high else BETWEEN, metric, norm, self._high)
-        step = record.get("step")
-        if not finite:
-            level = ERROR
-            text = f"{metric} is {norm} at step {step} (expected a finite number up to {self._high:g})"
-        elif count >= _NEEDED:
-            level = ERROR
-            text = (
-                f"{metric} {norm:.4g} is above {self._high:g}, as in {count} of the last {_OF} records, "
-                f"without a pause since step {self._recent.since}"
+    def judge(self, series: Series, run: Run) -> Answer:
+        limit, outcome = self.limit, run.outcome
+        x = math.log10(max(series.middle, 1e-300))
+        ready = series.n - series.count >= limit.warm_up
+        jump = x - self._base if ready else 0.0
+        jumped = ready and jump > max(limit.decades, 4.0 * self._spread)
+        high = limit.gradient_threshold_high
+        huge = series.middle > limit.huge * high
+        if not jumped or outcome.good:
+            self._learn(x, series)
+        self._held = self._held + series.count if jumped or huge else 0
+        self.sign(run, f"{series.name} is {10 ** min(jump, 300):.3g} times the usual" if jumped and jump > 2.0 else "")
+        crossed = series.high > high
+        if crossed and self._crossed_at < 0:
+            self._crossed_at = series.n - series.count
+        if not jumped and not huge and not crossed:
+            return CLEAR if jump < limit.decades / 2 else BETWEEN
+        usual = 10.0**self._base if series.n > series.count else None
+        lasting = self._held > max(limit.patience, 0.01 * series.n)
+        if jumped:
+            level = INFO if not (lasting and outcome.bad) else ERROR if jump > 2.0 else WARNING
+            text = f"{series.name} {series.middle:.4g} is {10 ** min(jump, 300):.3g} times what is usual for this run ({usual:.3g})"
+            return Finding(
+                level, text, series.middle, 10.0 ** min(self._base + limit.decades, 300), usual, series.count
             )
-        elif norm >= _ENORMOUS * self._high:
-            level = ERROR
-            text = f"{metric} {norm:.4g} at step {step} is {norm / self._high:.3g} times the limit of {self._high:g}"
-        else:
-            level = INFO
-            text = f"spike: {metric} {norm:.4g} at step {step} is above {self._high:g}"
-        return Verdict(HOLDS, metric, norm, self._high, level, f"{text}. {_HINT}")
+        text = f"{series.name} {series.high:.4g} is above {high:g}"
+        if self._crossed_at < limit.warm_up:
+            text += ", but has been since the start" if outcome.good else ", as since the start"
+        if outcome.series is not None:
+            text += f"{' and' if outcome.good else ';'} {outcome.words}"
+        level = WARNING if huge and lasting and outcome.bad else INFO
+        return Finding(level, text, series.high, high, usual, series.count)
+
+    def _learn(self, x: float, series: Series) -> None:
+        weight = min(1.0, max(series.count / series.n, 4.0 * series.count / max(series.n, 32)))
+        difference = x - self._base if series.n > series.count else 0.0
+        self._base = x if series.n == series.count else self._base + weight * difference
+        self._spread += weight * (abs(difference) - self._spread)

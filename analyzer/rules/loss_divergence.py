@@ -1,121 +1,129 @@
-"""A loss that climbs, or is no number any more."""
+"""A loss that climbs."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import ClassVar, Final
+from types import SimpleNamespace
+from typing import ClassVar
 
-from analyzer.rules.verdict import BETWEEN, CLEAR, ERROR, HOLDS, Record, Thresholds, Verdict, number_in
-from analyzer.stats import Blocks, kendall_tau
-
-LOSSES: Final = ("loss", "total_loss", "train/loss", "train_loss")
-_BLOCKS: Final = 10
-#: Kendall's tau of ten block means: 0.7 or more comes about by chance in about 1 of 400 windows.
-_TAU: Final = 0.7
-#: The rise in standard errors of its two ends; 4 keeps heavy-tailed losses (A2C) quiet.
-_Z: Final = 4.0
-#: The rise in shares of the level that it began from ...
-_RISE: Final = 0.1
-#: ... and how much of what the run has gained since its start must be lost again.
-_LOST: Final = 0.2
-_ENDS: Final = 3
-_HINT: Final = "Look first at the learning rate and its schedule, then at the data of these steps"
-_HINT_NAN: Final = "Look first at the step before: learning rate, log or division by zero, a broken batch"
+from analyzer.context import Progress, Run, progress
+from analyzer.rules.base import BETWEEN, CLEAR, ERROR, INFO, WARNING, Answer, Finding, Limit, Rule
+from analyzer.rules.quick import quick
+from analyzer.series import Series
+from analyzer.stats import SlidingSlope
 
 
-class LossDivergence:
-    """A rising trend of the loss over `convergence_window` records, or a loss that is NaN or infinite: ERROR.
+class LossDivergence(Rule):
+    """The level of the loss now against its best and against where it began.
 
-    The window is cut into ten blocks, and judged each time a block is complete. It rises when all of these hold, with
-    `first` and `last` the means of the first and the last three block means, and `best` the lowest mean of three
-    neighbouring blocks so far:
+    Undone: the mean of the newest 2 % (at least 5) is above the best level by more than `undone` of all that was gained, and
+    by 5 standard errors, for `patience` records or 1 % of the run. WARNING; ERROR when nine tenths are gone.  Above the start: a run that
+    never gained lies above `above` times its first value for `patience` records. WARNING; ERROR ten times above.  Climbing:
+    four successive levels of a sixteenth of the run, each above the one before, undo `climbing` of the gain: WARNING.  In
+    reinforcement learning: `decades` above its first level while the rewards are bad: WARNING.
+    INFO: the documented trend, a rising line through the last `convergence_window` records.  Clear: none of these, and half of
+    the rise is undone.
 
-        Kendall's tau of the block means              >= 0.7      (a trend, not a step or a spike)
-        (last - first) / (noise * sqrt(2 / (3 block))) >= 4        (more than noise; von Neumann's noise)
-        last - first                                   >= 0.1 |first|
-        last - best                                    >= 0.2 (start - best)
-
-    Gone when the latest block is back below half of the rise that was seen when it fired. Work per record is constant
-    (45 comparisons per block). One block of delay: a loss that rises from its first record on fires at record 50.
-
-    Source: Mann (1945) and Kendall (1948) on block means, since single losses are serially correlated; the fourth line
-    is a judgement, so that what a change of the data costs a run that has learned a lot does not count.
-    Losses of value functions rise while an agent learns: such a run can fire here in good health.
-
-    >>> rule = LossDivergence()
-    >>> verdicts = [rule.update({"step": s, "loss": 1.0 + 0.01 * s}) for s in range(60)]
-    >>> next(s for s, v in enumerate(verdicts) if v.condition == "holds")
-    49
-    >>> LossDivergence().update({"step": 0, "loss": float("inf")}).level
-    'ERROR'
+    Source: llm-foundry's loss monitor; levels against noise instead of a slope, which rises on nearly every healthy run.
     """
 
     name: ClassVar[str] = "loss_divergence"
-    metrics: ClassVar[tuple[str, ...]] = LOSSES
+    metrics: ClassVar[tuple[str, ...]] = ("loss",)
+    group: ClassVar[str] = "outcome"
+    action: ClassVar[str] = "Lower the learning rate; check the data that came when the loss began to rise"
+    limits: ClassVar[tuple[Limit, ...]] = (
+        Limit("convergence_window", 50, 5, 100_000, "records of the documented trend, as in plot_config"),
+        Limit("undone", 0.5, 0.01, 1e300, "share of the gain"),
+        Limit("trifle", 0.02, 0.0, 1.0, "of the first level: a gain that the first moments of any network make"),
+        Limit("above", 2.0, 1.0, 1e300, "times the first value"),
+        Limit("climbing", 0.15, 0.01, 1e300, "share of the gain"),
+        Limit("decades", 2.0, 0.1, 100.0, "value losses of healthy agents were seen to grow by 1.6"),
+        Limit("patience", 5, 0, 1e6, "records"),
+    )
 
-    def __init__(self, thresholds: Thresholds = Thresholds()) -> None:  # noqa: B008 - frozen
-        self._window = 0
-        self._start: float | None = None
-        self._best = math.inf
-        #: Level at which the rise counts as undone, frozen while it holds.
-        self._back: float | None = None
-        self._rising: Verdict | None = None
-        self._steps: list[int] = []
-        self._broken_since: int | None = None
-        self.take(thresholds)
+    def __init__(self, limit: SimpleNamespace | None = None) -> None:
+        super().__init__(limit)
+        self._best: float | None = None
+        self._gain = 0.0
 
-    def take(self, thresholds: Thresholds) -> None:
-        if thresholds.convergence_window != self._window:
-            self._window = thresholds.convergence_window
-            self._blocks = Blocks(self._window, _BLOCKS)
-            self._steps = []
+    def judge(self, series: Series, run: Run) -> Answer:
+        p = progress(series)
+        found = None
+        if p is not None:
+            found = self._reinforced(series, run) if run.reinforced else self._supervised(series, p)
+        if isinstance(found, Finding):
+            return found
+        return self._trend(series, run, found)
 
-    def update(self, record: Record) -> Verdict | None:
-        found = number_in(record, self.metrics)
-        if found is None:
-            return None
-        metric, loss = found
-        raw = record.get("step")
-        step = raw if isinstance(raw, int) else 0
-        if not math.isfinite(loss):
-            if self._broken_since is None:
-                self._broken_since = step
-            text = f"{metric} is {loss}, expected a finite number, since step {self._broken_since}. {_HINT_NAN}"
-            return Verdict(HOLDS, metric, loss, None, ERROR, text)
-        self._broken_since = None
-        if abs(loss) > 1e150:  # its square is infinite
-            text = f"{metric} {loss:.3g} at step {step} is close to the largest number there is. {_HINT_NAN}"
-            return Verdict(HOLDS, metric, loss, 1e150, ERROR, text)
-        if self._blocks.push(loss):
-            self._steps = [*self._steps[-_BLOCKS + 1 :], step]
-            self._judge(metric)
-        if self._rising is not None:
-            return self._rising
-        return Verdict(CLEAR if self._back is None else BETWEEN, metric, loss)
+    def _supervised(self, series: Series, p: Progress) -> Answer:
+        limit = self.limit
+        if p.gained and p.best - p.start >= max(self._gain * 0.999, limit.trifle * abs(p.start)):
+            self._best, self._gain = -p.best, p.best - p.start
+        q = quick(series, p, 5, 0.02)
+        patience = round(max(limit.patience, 0.01 * series.n))
+        if self._best is not None:
+            rise = q.mean - self._best
+            share = rise / self._gain
+            best, start = self._best, self._best + self._gain
+            if share > limit.undone and rise > 5.0 * q.error:
+                level = ERROR if share > 0.9 else WARNING
+                text = f"{series.name} {q.mean:.4g} has lost {100 * share:.3g} % of what it had gained (from {start:.4g} to {best:.4g} at best)"
+                return Finding(
+                    level, text, q.mean, best + limit.undone * self._gain, best, q.records, patience=patience
+                )
+            if share > limit.climbing and rise > 5.0 * q.error and _climbs(series.cells.values, p.noise):
+                text = f"{series.name} climbs: {q.mean:.4g} now, {best:.4g} at best, {100 * share:.3g} % of the gain undone step by step"
+                return Finding(
+                    WARNING, text, q.mean, best + limit.climbing * self._gain, best, q.records, patience=patience
+                )
+            return CLEAR if share < limit.undone / 2 else BETWEEN
+        first = sorted(series.head[:3])[len(series.head[:3]) // 2]
+        if first > 0 and series.n >= 10:
+            if q.least > limit.above * first:
+                level = ERROR if q.mean > 10.0 * first else WARNING
+                text = f"{series.name} {q.mean:.4g} lies {q.mean / first:.3g} times above its first value, {first:.4g}"
+                return Finding(level, text, q.mean, limit.above * first, first, q.records, patience=patience)
+            if q.mean > first and p.worsened:
+                text = f"{series.name} {q.mean:.4g} lies above where it began, {first:.4g}, and never improved"
+                return Finding(
+                    WARNING if series.n >= 100 else INFO, text, q.mean, first, first, q.records, patience=patience
+                )
+        return CLEAR
 
-    def _judge(self, metric: str) -> None:
-        """A block is complete: look at all of them."""
-        means = list(self._blocks.means)
-        self._rising = None
-        if self._back is not None and means[-1] <= self._back:
-            self._back = None
-        if len(means) < _ENDS:
-            return
-        ends = min(_ENDS, len(means) // 2)
-        first, last = sum(means[:ends]) / ends, sum(means[-ends:]) / ends
-        self._start = first if self._start is None else self._start
-        self._best = min(self._best, last)
-        if not self._blocks.full or kendall_tau(means) < _TAU:
-            return
-        rise = last - first
-        noise = self._blocks.noise * math.sqrt(2.0 / (ends * self._blocks.block))
-        limit = max(_Z * noise, _RISE * abs(first))
-        if rise < limit or last - self._best < _LOST * (self._start - self._best):
-            return
-        if self._back is None:
-            self._back = first + rise / 2.0
+    def _reinforced(self, series: Series, run: Run) -> Answer:
+        head = sorted(series.head)[len(series.head) // 2]
+        if head <= 0 or series.middle <= 0 or series.n <= len(series.head):
+            return CLEAR
+        grown = math.log10(series.middle) - math.log10(head)
+        if grown <= self.limit.decades or not run.outcome.bad:
+            return CLEAR if grown < self.limit.decades / 2 else BETWEEN
         text = (
-            f"{metric} has risen from {first:.4g} to {last:.4g} over the last {self._window} records, since about step "
-            f"{self._steps[0]}; a rise above {limit:.3g} is more than noise, and the best was {self._best:.4g}. {_HINT}"
+            f"{series.name} {series.middle:.4g} is {10 ** min(grown, 300):.3g} times what it was at first ({head:.3g})"
         )
-        self._rising = Verdict(HOLDS, metric, last, first + limit, ERROR, text)
+        return Finding(
+            WARNING, text, series.middle, min(head * 10**self.limit.decades, 1e300), head, series.count, patience=5
+        )
+
+    def _trend(self, series: Series, run: Run, found: Answer) -> Answer:
+        """The documented threshold: the line through the last `convergence_window` records rises."""
+        window = int(self.limit.convergence_window)
+        values = series.recent(window)
+        if len(values) < min(window, 64):
+            return found or CLEAR
+        slope = SlidingSlope.of(values)
+        if slope <= 0:
+            return found or CLEAR
+        text = f"{series.name} rises over the last {len(values)} records ({slope:.3g} per record)"
+        if run.outcome.series is not None:
+            text += f", {'but ' if run.outcome.good else ''}{run.outcome.words}"
+        return Finding(INFO, text, series.last, 0.0, window=len(values))
+
+
+def _climbs(values: list[float], noise: float) -> bool:
+    """Whether four successive levels, a sixteenth of the run each, rise one by one; a single step makes but two."""
+    u = max(1, len(values) // 16)
+    if len(values) < 4 * u + 4:
+        return False
+    levels = [sum(values[len(values) - (i + 1) * u : len(values) - i * u]) / u for i in range(4)]
+    return all(later - earlier > noise for later, earlier in itertools.pairwise(levels))

@@ -1,73 +1,79 @@
-"""A loss that does not get better any more."""
+"""A loss that does not move."""
 
 from __future__ import annotations
 
-import math
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from analyzer.rules.loss_divergence import LOSSES
-from analyzer.rules.verdict import BETWEEN, CLEAR, HOLDS, INFO, Record, Thresholds, Verdict, number_in
-from analyzer.stats import Ewma
+from analyzer.context import Progress, Run, progress
+from analyzer.rules.base import CLEAR, INFO, WARNING, Answer, Finding, Limit, Rule
+from analyzer.series import Series
 
-#: Records, as a share of the window, before the smoothed loss is trusted to be a best.
-_WARM_UP: Final = 0.1
-#: Further than this many times the threshold above its best, the loss changes: that is no stagnation.
-_FAR: Final = 5.0
-_HINT: Final = "Either it has converged, or look first at the learning rate and whether the optimizer steps"
+_CORROBORATES = ("zero_gradients", "vanishing_gradient", "dead_update")
 
 
-class Stagnation:
-    """No gain of `stagnation_threshold` (a share) in the smoothed loss for `convergence_window` records: INFO.
+class Stagnation(Rule):
+    """No gain in the loss, ever (a run that does not learn), or none any more (a plateau).
 
-    Smoothed: exponentially weighted, span of half a window. A gain is a new best lower than the old one by
-    `stagnation_threshold * |best|`. It is no stagnation while the smoothed loss lies more than 5 times that above the
-    best: then it changes, for the worse. Gone with a new best. Constant work per record.
+    Never learned: after `never` records, or `never_corroborated` where gradients or updates are near nothing too, or at the end of the
+    run, neither loss nor accuracy was ever better than at the start by 4 standard errors and 1 % (or the loss by less than `trifle`, and
+    nothing since): WARNING. Not in reinforcement
+    learning, whose loss need not fall.  Plateau: the means of the halves of the last `convergence_window` records differ
+    by less than `stagnation_threshold` (the documented threshold): INFO.  Clear: neither.
 
-    Source: SageMaker Debugger's Overtraining and LossNotDecreasing, on a smoothed loss; the share is relative to the
-    best, so negative losses work too. A converged run stagnates as well: worth knowing, not wrong.
-
-    >>> rule = Stagnation()
-    >>> verdicts = [rule.update({"step": s, "loss": 0.7}) for s in range(60)]
-    >>> next(s for s, v in enumerate(verdicts) if v.condition == "holds")
-    54
+    Source: SageMaker Debugger LossNotDecreasing; levels of an eighth of the run against their own noise, since any two
+    neighbouring windows of a learning run may differ by less than their noise.
     """
 
     name: ClassVar[str] = "stagnation"
-    metrics: ClassVar[tuple[str, ...]] = LOSSES
+    metrics: ClassVar[tuple[str, ...]] = ("loss",)
+    group: ClassVar[str] = "outcome"
+    action: ClassVar[str] = "Check that data, labels and optimiser are what they should be; try another learning rate"
+    limits: ClassVar[tuple[Limit, ...]] = (
+        Limit("convergence_window", 50, 5, 100_000, "records of the documented threshold, as in plot_config"),
+        Limit("stagnation_threshold", 0.01, 0.0, 1.0, "relative change, as in plot_config"),
+        Limit("trifle", 0.02, 0.0, 1.0, "of the first level: a gain that the first moments of any network make"),
+        Limit("never", 250, 8, 1e9, "records without any gain; warm-up and slow starts show one by then"),
+        Limit("never_corroborated", 80, 8, 1e9, "records, where gradients or updates say the same"),
+    )
 
-    def __init__(self, thresholds: Thresholds = Thresholds()) -> None:  # noqa: B008 - frozen
-        self._smooth = Ewma(1.0)
-        self._best = math.inf
-        self._best_step = 0
-        self._without_gain = 0
-        self.take(thresholds)
-
-    def take(self, thresholds: Thresholds) -> None:
-        self._window = thresholds.convergence_window
-        self._share = thresholds.stagnation_threshold
-        self._smooth.span = self._window / 2.0
-
-    def update(self, record: Record) -> Verdict | None:
-        found = number_in(record, self.metrics)
-        if found is None or not math.isfinite(found[1]):
+    def judge(self, series: Series, run: Run) -> Answer:
+        limit = self.limit
+        p = progress(series)
+        if p is not None and not run.reinforced and self._never(p, run.main.get("accuracy")) and not run.rate_rises():
+            others = [run.signs[rule] for rule in _CORROBORATES if rule in run.signs]
+            enough = series.n >= limit.never or (others and series.n >= limit.never_corroborated)
+            if enough or (run.over and series.n >= limit.never_corroborated):
+                text = f"{series.name} has not improved in {series.n} records: {-p.start:.4g} at the start, {-p.best:.4g} at best"
+                return Finding(
+                    WARNING,
+                    text,
+                    series.last,
+                    -p.start - 0.01 * abs(p.start),
+                    -p.start,
+                    series.n,
+                    onset=series.started,
+                    reasons=others,
+                )
+        window = min(64, int(limit.convergence_window))
+        values = series.recent(window)
+        if len(values) < window:
             return None
-        metric, loss = found
-        level = self._smooth.push(loss)
-        if self._smooth.count < _WARM_UP * self._window:
-            return Verdict(CLEAR, metric, loss)
-        gain = self._share * abs(self._best) if math.isfinite(self._best) else 0.0
-        if level < self._best - gain or not math.isfinite(self._best):
-            step = record.get("step")
-            self._best, self._best_step = level, step if isinstance(step, int) else 0
-            self._without_gain = 0
-            return Verdict(CLEAR, metric, loss)
-        self._without_gain += 1
-        if self._without_gain < self._window:
-            return Verdict(CLEAR, metric, loss)
-        if level > self._best + _FAR * gain:
-            return Verdict(BETWEEN, metric, loss)
-        text = (
-            f"{metric} has not improved by {self._share:.2g} of its value for {self._without_gain} records, since step "
-            f"{self._best_step}: smoothed {level:.4g}, best {self._best:.4g}. {_HINT}"
-        )
-        return Verdict(HOLDS, metric, level, self._best - gain, INFO, text)
+        half = window // 2
+        before, after = sum(values[:half]) / half, sum(values[half:]) / (window - half)
+        change = abs(after - before) / max(abs(before), 1e-300)
+        if change >= limit.stagnation_threshold:
+            return CLEAR
+        text = f"{series.name} changed by {100 * change:.2g} % over the last {window} records"
+        if p is not None and p.gained:
+            text += f": a plateau after learning (from {-p.start:.4g} to {-p.best:.4g} at best)"
+        return Finding(INFO, text, after, limit.stagnation_threshold, before, window)
+
+    def _never(self, p: Progress, accuracy: Series | None) -> bool:
+        known = progress(accuracy) if accuracy is not None else None
+        if known is not None and known.moving:
+            return False
+        if not p.moving:
+            return True
+        # An accuracy that stands still says that even a larger fall of the loss was no learning.
+        trifle = self.limit.trifle * (2.5 if known is not None else 1.0)
+        return p.best - p.start < trifle * abs(p.start) and p.late < 2.0

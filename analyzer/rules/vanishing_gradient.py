@@ -1,50 +1,48 @@
-"""Gradients too small to teach anything."""
+"""Gradients that are next to nothing before anything was learned."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from analyzer.rules.verdict import BETWEEN, CLEAR, HOLDS, WARNING, Recent, Record, Thresholds, Verdict, number_in
-
-_NEEDED: Final = 3
-_CLEAR_FACTOR: Final = 10.0
-_HINT: Final = (
-    "Look first at saturated activations, the scale of the loss, detached tensors and whether anything is left to learn"
-)
+from analyzer.context import FLAT, WORSE, Run
+from analyzer.rules.base import BETWEEN, CLEAR, INFO, WARNING, Answer, Finding, Limit, Rule
+from analyzer.series import Series
 
 
-class VanishingGradient:
-    """`grad_norm` (L2 norm, no unit) below `gradient_threshold_low` in 3 records in a row: WARNING.
+class VanishingGradient(Rule):
+    """`grad_norm` below the documented limit, or below `share` of what it was at the start.
 
-    Gone at 10 times the limit. A norm that is no number is the business of `gradient_explosion`.
+    INFO: one record below `gradient_threshold_low`.  WARNING: the block's middle is below it, or below `share` times the median
+    of the first values, for `patience` records (or 1 % of the run), and the outcome never was good. A run that has learned
+    may have no gradient left: that is convergence.  Clear: ten times the limit.
 
-    Source: the documented limit of 1e-8; SageMaker Debugger's VanishingGradient judges at 1e-7 over some steps.
-
-    >>> rule = VanishingGradient()
-    >>> [rule.update({"step": s, "grad_norm": n}).condition for s, n in enumerate([1e-9, 1e-9, 0.0, 5e-8, 1e-3])]
-    ['between', 'between', 'holds', 'between', 'clear']
+    Source: SageMaker Debugger VanishingGradient (1e-7 and no progress); AutoTrainer.
     """
 
     name: ClassVar[str] = "vanishing_gradient"
-    metrics: ClassVar[tuple[str, ...]] = ("grad_norm", "gradient_norm", "grad_norm_max")
+    metrics: ClassVar[tuple[str, ...]] = ("grad_norm",)
+    group: ClassVar[str] = "mechanism"
+    action: ClassVar[str] = "Look at activations and initialisation; check that the loss reaches the parameters"
+    limits: ClassVar[tuple[Limit, ...]] = (
+        Limit("gradient_threshold_low", 1e-8, 0.0, 1e300, "the documented limit, as in plot_config"),
+        Limit("share", 1e-4, 0.0, 1.0, "four decades below the start is no schedule"),
+        Limit("patience", 20, 0, 1e6, "records; batches without a signal come alone"),
+    )
 
-    def __init__(self, thresholds: Thresholds = Thresholds()) -> None:  # noqa: B008 - frozen
-        self._recent = Recent(_NEEDED)
-        self.take(thresholds)
-
-    def take(self, thresholds: Thresholds) -> None:
-        self._low = thresholds.gradient_threshold_low
-
-    def update(self, record: Record) -> Verdict | None:
-        found = number_in(record, self.metrics)
-        if found is None:
-            return None
-        metric, norm = found
-        count = self._recent.push(0.0 <= norm < self._low, record.get("step"))
-        if count >= _NEEDED:
-            text = (
-                f"{metric} {norm:.3g} is below {self._low:g}, in at least {_NEEDED} records in a row, "
-                f"since step {self._recent.since}. {_HINT}"
-            )
-            return Verdict(HOLDS, metric, norm, self._low, WARNING, text)
-        return Verdict(CLEAR if norm >= _CLEAR_FACTOR * self._low else BETWEEN, metric, norm, self._low)
+    def judge(self, series: Series, run: Run) -> Answer:
+        low = self.limit.gradient_threshold_low
+        head = sorted(series.head)[len(series.head) // 2]
+        fallen = series.n > 4 * len(series.head) and series.middle < self.limit.share * head
+        self.sign(run, f"{series.name} {series.middle:.3g} is next to nothing" if fallen or series.middle < low else "")
+        if series.low >= low and not fallen:
+            return CLEAR if series.low >= 10.0 * low else BETWEEN
+        outcome = run.outcome
+        lasting = series.middle < low or fallen
+        text = (
+            f"{series.name} {series.low:.3g} is below {low:g}"
+            if series.low < low
+            else f"{series.name} {series.middle:.3g} is {series.middle / head:.2g} of what it was at the start ({head:.3g})"
+        )
+        level = WARNING if lasting and outcome.state in (FLAT, WORSE) else INFO
+        patience = round(max(self.limit.patience, 0.01 * series.n)) if level == WARNING else 0
+        return Finding(level, text, series.low, low, head, series.count, patience=patience)

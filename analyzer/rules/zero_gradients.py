@@ -1,51 +1,49 @@
-"""A large share of the gradient is exactly zero."""
+"""Gradients that are exactly zero nearly everywhere."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from analyzer.rules.verdict import BETWEEN, CLEAR, HOLDS, WARNING, Recent, Record, Thresholds, Verdict, number_in
-
-_NEEDED: Final = 3
-_CLEAR_SHARE: Final = 0.9
-_HINT: Final = "Look first at dead ReLUs, frozen or unused parameters, and masked inputs"
+from analyzer.context import Run
+from analyzer.rules.base import BETWEEN, CLEAR, INFO, WARNING, Answer, Finding, Limit, Rule
+from analyzer.series import Series
 
 
-class ZeroGradients:
-    """Share of gradient entries that are exactly zero (0 to 1) above `zeros_ratio_threshold` in 3 records in a row.
+class ZeroGradients(Rule):
+    """Share of gradient entries that are exactly zero, 0 to 1.
 
-    WARNING. Gone at or below 90 % of the limit.
+    INFO: above the documented `zeros_ratio_threshold`.  WARNING: at `nearly_all` or above for `patience` records (or 1 % of
+    the run) and the outcome is bad; so is a rise to it from below half.  Clear: below nine tenths of the documented limit.
 
-    Source: the documented limit of 50 %, which SageMaker Debugger's DeadRelu uses too. A ReLU network trained on few
-    samples at a time (DQN) lives above it in good health: `zeros_ratio_threshold` is there to be set.
-
-    >>> rule = ZeroGradients()
-    >>> [rule.update({"step": s, "grad_zeros_ratio": 0.9}).condition for s in range(3)]
-    ['between', 'between', 'holds']
-    >>> rule.update({"step": 3, "grad_zeros_ratio": 0.1}).condition
-    'clear'
+    Source: SageMaker Debugger DeadRelu (50 %), AutoTrainer (70 %, gated). Healthy DQN has 80 %: ReLU layers, and embeddings more,
+    are sparse by nature, so the share alone is never more than INFO.
     """
 
     name: ClassVar[str] = "zero_gradients"
-    metrics: ClassVar[tuple[str, ...]] = ("grad_zeros_ratio", "zeros_ratio")
+    metrics: ClassVar[tuple[str, ...]] = ("zeros",)
+    group: ClassVar[str] = "mechanism"
+    action: ClassVar[str] = (
+        "Look for dead ReLUs, frozen layers or a mask that hides everything; try another initialisation"
+    )
+    limits: ClassVar[tuple[Limit, ...]] = (
+        Limit("zeros_ratio_threshold", 0.5, 0.0, 1.0, "the documented limit, as in plot_config"),
+        Limit("nearly_all", 0.98, 0.0, 1.0, "what is left cannot train a network"),
+        Limit("patience", 20, 0, 1e6, "records"),
+    )
 
-    def __init__(self, thresholds: Thresholds = Thresholds()) -> None:  # noqa: B008 - frozen
-        self._recent = Recent(_NEEDED)
-        self.take(thresholds)
-
-    def take(self, thresholds: Thresholds) -> None:
-        self._limit = thresholds.zeros_ratio_threshold
-
-    def update(self, record: Record) -> Verdict | None:
-        found = number_in(record, self.metrics)
-        if found is None:
-            return None
-        metric, ratio = found
-        count = self._recent.push(ratio > self._limit, record.get("step"))
-        if count >= _NEEDED:
-            text = (
-                f"{ratio:.0%} of the gradient is zero ({metric}), more than {self._limit:.0%} in at least {_NEEDED} "
-                f"records in a row, since step {self._recent.since}. {_HINT}"
-            )
-            return Verdict(HOLDS, metric, ratio, self._limit, WARNING, text)
-        return Verdict(CLEAR if ratio <= _CLEAR_SHARE * self._limit else BETWEEN, metric, ratio, self._limit)
+    def judge(self, series: Series, run: Run) -> Answer:
+        most = self.limit.zeros_ratio_threshold
+        nearly = series.middle >= self.limit.nearly_all
+        self.sign(run, f"{100 * series.middle:.3g} % of the gradient is exactly zero" if nearly else "")
+        if series.high <= most:
+            return CLEAR if series.high <= 0.9 * most else BETWEEN
+        outcome = run.outcome
+        text = f"{100 * series.middle:.3g} % of the gradient is exactly zero, above {100 * most:g} %"
+        start = sum(series.head) / len(series.head)
+        if start > most and series.n > len(series.head):
+            text += ", as since the start"
+        if outcome.series is not None:
+            text += f"{', but' if outcome.good else ';'} {outcome.words}"
+        level = WARNING if nearly and outcome.bad else INFO
+        patience = round(max(self.limit.patience, 0.01 * series.n)) if level == WARNING else 0
+        return Finding(level, text, series.middle, most, start, series.count, patience=patience)

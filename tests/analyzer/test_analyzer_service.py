@@ -120,11 +120,12 @@ def test_alerts_travel_by_the_collector_and_a_restart_doubles_none(place: Path, 
                 # Enough alerts may be there from before the last kill: the successor must be up to be killed.
                 assert until(lambda i=i: len(on_disk()) >= i and service.find(place, "analyzer"))
                 os.kill((service.find(place, "analyzer") or {})["pid"], signal.SIGKILL)
-        assert until(lambda: len(on_disk()) >= 60, 30)
+        assert until(lambda: len(on_disk()) >= 30, 30)
     finally:
         trainer.close(timeout=5)
     from analyzer import check_session
 
+    assert until(lambda: len(on_disk()) >= 60, 30)  # and each of them has ended
     ids = on_disk()
     assert len(ids) == len(set(ids)) == 60
     assert set(ids) == {alert["id"] for alert in check_session(place, trainer.session)}
@@ -145,6 +146,6 @@ def test_alerts_of_a_session_without_a_collector_wait(place: Path, spawn: Spawn,
     assert until(lambda: ready(place))
     spawn("-m", "collector", "--base-path", str(place), stdout=subprocess.DEVNULL)
     path = place / "alerts_s1.jsonl"
-    assert until(lambda: [alert["level"] for alert in read_all(path)] == ["INFO", "ERROR"])
+    assert until(lambda: [alert["level"] for alert in read_all(path)] == ["INFO"])
     analyzer.terminate()
     assert analyzer.wait(6) == service.EXIT_OK

@@ -1,0 +1,40 @@
+"""Which alert explains which: a cause silences its symptoms, and of one incident at most two alerts are loud. Pure.
+
+Rules are of two groups: a mechanism says what is broken inside (gradients, updates, policy, value function), an outcome says what
+becomes of the run (loss, rewards). Within a group the first that is loud stays so while it fires, the others are kept at INFO with its
+name in `silenced_by`: they stand on the page, and in the loud one's evidence. Across the groups nothing is silenced: that a gradient
+exploded and that the rewards fell are two things to know.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from analyzer.rules.base import ERROR, INFO
+
+MECHANISM: Final = "mechanism"
+OUTCOME: Final = "outcome"
+#: What needs no judgement, and explains whatever else is seen.
+_FACTS: Final = {"crashed": frozenset({"stalled", "slowdown"})}
+_EXPLAINED_BY_NON_FINITE: Final = frozenset({MECHANISM, OUTCOME})
+
+
+def silencer(rule: str, group: str, level: str, loud: dict[str, tuple[str, str]]) -> str:
+    """The rule that explains an alert of this rule and level, or "".
+
+    Args:
+        loud: rule -> (group, level) of what fires at WARNING or above, oldest first.
+    """
+    if level == INFO:
+        return ""
+    for fact, symptoms in _FACTS.items():
+        if fact in loud and rule in symptoms:
+            return fact
+    if "non_finite" in loud and group in _EXPLAINED_BY_NON_FINITE:
+        return "non_finite"
+    if not group:
+        return ""
+    for other, (its_group, its_level) in loud.items():
+        if other != rule and its_group == group and not (group == OUTCOME and level == ERROR and its_level != ERROR):
+            return other
+    return ""
