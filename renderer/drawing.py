@@ -65,6 +65,8 @@ class Frame:
         low, high = self._range(shown, fit and not self.log)
         pad = (high - low) * 0.06 or abs(high) * 0.1 or 0.5
         self.y0, self.y1 = low - pad, high + pad
+        if not self.log and low >= 0:
+            self.y0 = max(self.y0, -0.02 * (self.y1 - low))  # what is never negative needs no room below zero
 
     def _range(self, shown: list[float], fit: bool) -> tuple[float, float]:
         ordered = sorted(math.log10(y) if self.log else y for y in shown)
@@ -91,7 +93,7 @@ class Frame:
         return value is not None and abs(value) < LARGEST and (value > 0 or not self.log)
 
     def axes(self, percent: bool = False, ticks: int = 5) -> None:
-        for value in tick_values(self.y0, self.y1, ticks, whole=self.log):
+        for value in log_ticks(self.y0, self.y1) if self.log else tick_values(self.y0, self.y1, ticks):
             at = self.bottom - (value - self.y0) / ((self.y1 - self.y0) or 1) * (self.bottom - self.top)
             shown = 10.0**value if self.log else value
             text = (
@@ -173,16 +175,24 @@ def finite(lines: Iterable[Points]) -> tuple[list[float], list[float]]:
     return [x for x, _ in pairs], [y for _, y in pairs]
 
 
-def tick_values(low: float, high: float, wanted: int, whole: bool = False) -> list[float]:
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten between two logarithms, and their double and fivefold where there are few."""
+    if not high - low < 3:
+        return [float(at) for at in tick_values(low, high, 5) if at == int(at)]
+    tens = range(math.floor(low), math.ceil(high) + 1)
+    found = [ten + math.log10(m) for ten in tens for m in ((1, 2, 5) if high - low < 1.7 else (1,))]
+    return [at for at in found if low <= at <= high] or tick_values(low, high, 3)
+
+
+def tick_values(low: float, high: float, wanted: int) -> list[float]:
     """Round numbers between `low` and `high`, about `wanted` of them."""
     span = high - low
     if not span > 0 or not math.isfinite(span):
         return [low] if math.isfinite(low) else []
     raw = span / wanted
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next((power * m for m in (1, 2, 5, 10) if power * m >= raw), 10 * power)
-    if whole and span >= 1:
-        step = max(1.0, round(step))
+    # The nearest round step, rather one tick more than half as many.
+    step = next((power * m for m in (1, 2, 5, 10) if power * m >= 0.7 * raw), 10 * power)
     first = math.ceil(low / step)
     count = min(int((high - first * step) / step) + 1, 50)
     return [round((first + i) * step, 12) if step > 1e-9 else (first + i) * step for i in range(count)]

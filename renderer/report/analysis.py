@@ -89,6 +89,8 @@ def alerts_said(source: str, judged: int | None, records: int, found: list[dict[
     text = wording.count(sum(totals.values()), "alert") + (f" ({', '.join(raised)})" if raised else "")
     if source == STORED:
         return f"{text[0].upper()}{text[1:]}, as the analyzer stored them."
+    if source == COMPUTED and not records:
+        return "There was nothing yet for an analyzer or for the rules to judge."
     if source == COMPUTED:
         what = text if raised else "nothing to report"
         rest = records - (judged or 0)
@@ -111,11 +113,12 @@ def evidence(f: dict[str, Any], found: list[dict[str, Any]], table: list[dict[st
         said.append(
             f"{wording.count(sum(bad.values()), 'value')} not finite, in {wording.listed(bad)}: left out of all means, marked on the charts."
         )
-    again = restarts(made)
-    if again:
+    if made.resumed:
         said.append(
-            f"Steps began again {'once' if again == 1 else f'{again} times'}: the run was resumed, or several share the session."
+            f"The run was resumed {wording.count(len(made.attempts) - 1, 'time')}; it is told as one run, with gaps."
         )
+    elif restarts(made):
+        said.append("Steps fall back within the run: it began again, or several write to the session.")
     if f["dropped"]:
         said.append(
             f"{wording.count(f['dropped'], 'record')} were dropped by the trainer: what is said here rests on the others."
@@ -127,13 +130,9 @@ def evidence(f: dict[str, Any], found: list[dict[str, Any]], table: list[dict[st
     return said
 
 
-def restarts(made: Material) -> int:
-    """How often the steps of a series fell back: the most over all series of the trainer's own."""
-    most = 0
-    for one in made.series.values():
-        x, _ = one.points()
-        most = max(most, int((np.diff(x) < 0).sum()))
-    return most
+def restarts(made: Material) -> bool:
+    """Whether the steps of a series fall back anywhere."""
+    return any(bool((np.diff(one.points()[0]) < 0).any()) for one in made.series.values())
 
 
 def smoothed(x: Floats, y: Floats, n: Floats, parts: int = 50) -> tuple[Floats, Floats]:
@@ -183,7 +182,7 @@ def _symptoms(
     for m in table:
         if m["core"] and m["not_finite"]:
             were = "was" if m["not_finite"] == 1 else "were"
-            where = f"first at step {wording.step(m['not_finite_first_step'])}"
+            where = f"first by step {wording.step(m['not_finite_first_step'])}"
             text = f"{wording.count(m['not_finite'], 'value')} of {m['metric']} {were} not finite, {where}"
             symptoms.append(Symptom(text, False, m["not_finite_last_step"]))
     return tuple(symptoms)

@@ -126,7 +126,7 @@ def _said(same: Sequence[Analysis], kind: str, metric: str) -> str:
             f"{name} ended with the {word} {metric} over its last tenth, ahead of {other}: {numbers}. That is more than the noise within the two runs; "
             "what another seed would do it does not say."
         )
-    return f"{name} and {other} ended with the {word} {metric} over their last tenths: {numbers}, a difference that noise explains."
+    return f"{name} and {other} ended with the {word} {metric} over their last tenths: {numbers}, no clear difference within the noise of the two runs."
 
 
 def _groups(found: Sequence[Analysis]) -> dict[str, list[Analysis]]:

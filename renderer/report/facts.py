@@ -36,9 +36,10 @@ def facts(made: Material, now: float) -> dict[str, Any]:
         "last_step": session.last_step,
         "highest_step": last,
         "attempts": [
-            {**one, "started": stamp(number(one["started"])), "ended": stamp(number(one["ended"])), "status": _text(one["status"])}
+            {"producer": one.producer, "started": stamp(one.life.started), "ended": stamp(one.life.ended), "status": one.life.end_status}
             for one in made.attempts
         ],
+        "resumed": made.resumed,
         "host": _text(life.start.get("host")),
         "platform": _text(life.start.get("platform")),
         "python": _text(life.start.get("python")),
@@ -104,7 +105,7 @@ def shown(f: dict[str, Any]) -> list[tuple[str, str]]:
         ("Records", f"{f['data_records']:,}" + (f" ({', '.join(logged)})" if len(logged) > 1 else "")),
         ("Rate", f"{wording.number(f['records_per_second'])} records/s" if f["records_per_second"] else ""),
         ("Lost", _lost(f)),
-        ("Attempts", _attempts(f["attempts"])),
+        ("Attempts", _attempts(f)),
         ("Host", f["host"]),
         ("Script", f["script"]),
         ("Versions", ", ".join(part for part in (f["python"] and f"Python {f['python']}", f["version"] and f"avaliacoes {f['version']}", f["platform"]) if part)),
@@ -132,11 +133,14 @@ def _lost(f: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _attempts(attempts: list[dict[str, Any]]) -> str:
-    if len(attempts) < 2:
+def _attempts(f: dict[str, Any]) -> str:
+    found = f["attempts"]
+    if len(found) < 2:
         return ""
-    begun = wording.listed((one["started"] for one in attempts[1:]), 6)
-    return f"{len(attempts)}; resumed at {begun}; the state told here is that of the first"
+    begun = wording.listed((one["started"] for one in found[1:]), 6)
+    if f["resumed"]:
+        return f"{len(found)}; resumed at {begun}. State and configuration are those of the last"
+    return f"{len(found)} at the same time, each told apart; state and configuration are those of the first"
 
 
 def _text(value: Any) -> str:

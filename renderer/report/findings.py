@@ -149,7 +149,9 @@ def _not_finite(m: dict[str, Any]) -> Finding:
 def when(one: Finding) -> str:
     """When it began, when it was noticed, how long it went on, how often it came."""
     parts = []
-    if one["onset_step"] is not None:
+    if one["onset_step"] is not None and not one["alert"]:
+        parts.append(f"first by step {wording.step(one['onset_step'])}")  # a block of records ends there
+    elif one["onset_step"] is not None:
         parts.append(f"from step {wording.step(one['onset_step'])}")
     if one["detected_step"] is not None and one["detected_step"] != one["onset_step"]:
         parts.append(f"noticed at step {wording.step(one['detected_step'])}")

@@ -135,7 +135,7 @@ def _finding(one: dict[str, Any], active: bool) -> str:
     numbers = ", ".join(f"{name} {value}" for name, value in findings.numbers(one))
     lines += [
         ("Numbers", numbers),
-        ("Also", " ".join(one["corroborating"])),
+        ("Also", "; ".join(one["corroborating"])),
         ("Explained by", wording.rule_name(one["silenced_by"])),
         ("In the end", one["outcome"]),
     ]
@@ -168,7 +168,7 @@ def metric_table(metrics: Sequence[dict[str, Any]]) -> str:
     def bad(m: dict[str, Any]) -> str:
         if not m["not_finite"]:
             return ""
-        return f"\u00d7 {m['not_finite']:,} from step {wording.step(m['not_finite_first_step'])}"
+        return f"\u00d7 {m['not_finite']:,} <small>first by step {wording.step(m['not_finite_first_step'])}</small>"
 
     def at(value: Any, step: Any) -> str:
         return "-" if value is None else f"{wording.number(value)} <small>at {wording.step(step)}</small>"
@@ -176,15 +176,18 @@ def metric_table(metrics: Sequence[dict[str, Any]]) -> str:
     def ends(value: Any) -> str:
         return e(value) if isinstance(value, str) else wording.number(value)
 
+    def named(m: dict[str, Any]) -> str:
+        return " \u00b7 ".join(e(part) for part in (m["metric"], m["component"]) if part)
+
+    some_bad = any(m["not_finite"] for m in metrics)
     rows = [
-        [e(m["category"]), " \u00b7 ".join(e(part) for part in (m["metric"], m["component"]) if part), f"{m['records']:,}", ends(m["first"]), ends(m["last"]),
-         e(wording.measured(m["last_tenth"], m["last_tenth_error"])),
+        [f"{named(m)} <small>{e(m['category'])}</small>", f"{m['records']:,}",
+         ends(m["first"]), ends(m["last"]), e(wording.measured(m["last_tenth"], m["last_tenth_error"])),
          f"{at(m['best'], m['best_step'])} <small>({'high' if m['better'] == 'higher' else 'low'})</small>" if m["best"] is not None else "",
-         at(m["min"], m["min_step"]), at(m["max"], m["max_step"]), bad(m)]
+         at(m["min"], m["min_step"]), at(m["max"], m["max_step"]), *([bad(m)] if some_bad else [])]
         for m in metrics
     ]  # fmt: skip
-    heads = (
-        "Category",
+    heads: tuple[str, ...] = (
         "Metric",
         "Records",
         "First",
@@ -193,9 +196,9 @@ def metric_table(metrics: Sequence[dict[str, Any]]) -> str:
         "Best mean of a twentieth",
         "Min",
         "Max",
-        "Not finite",
     )
-    return table(heads, rows, "ll" + "r" * 7 + "l") if rows else "<p class='soft'>No number was logged.</p>"
+    heads += ("Not finite",) if some_bad else ()
+    return table(heads, rows, "l" + "r" * 7 + "l" * some_bad) if rows else "<p class='soft'>No number was logged.</p>"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:

@@ -16,11 +16,11 @@ import numpy as np
 
 from contract import settings as shared
 from contract.alerts import Row, Rows
-from contract.lines import Record
-from contract.names import ALERTS, LIFECYCLE, check_session, root_of
+from contract.names import ALERTS, LIFECYCLE, check_session
 from contract.tail import Tail, last_records, read_all
 from renderer import find
 from renderer.gather import Columns, Key
+from renderer.report.resumed import Attempt, attempts, join
 from renderer.report.stats import Floats
 from renderer.series import Series
 from renderer.session import Session
@@ -35,7 +35,6 @@ UNKNOWN: Final = "unknown"
 _HEAD_BYTES: Final = 256 << 10
 _HEAD: Final = 64
 MOST_TRAILING: Final = 100
-_MOST_ATTEMPTS: Final = 100
 
 
 class NoSuchSession(FileNotFoundError):
@@ -66,7 +65,8 @@ class Material:
     judged_records: int | None
     heads: dict[Key, tuple[Floats, Floats]] = field(default_factory=dict)
     trailing: dict[Key, int] = field(default_factory=dict)
-    attempts: list[dict[str, Any]] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    resumed: bool = False
 
     @property
     def series(self) -> dict[Key, Series]:
@@ -113,11 +113,12 @@ def read(base: Path, name: str, judged: Judged | None = None) -> Material:
     source = STORED if stored else COMPUTED if judged is not None else UNKNOWN
     covered = judged.records if judged is not None and judged.records is not None else session.data_records
     made = Material(base, session, config, told, source, covered if source == COMPUTED else None)
+    if LIFECYCLE in files:
+        made.attempts = attempts(read_all(files[LIFECYCLE]))
+        made.resumed = join(session, made.attempts)
     for category, path in files.items():
         if category not in (ALERTS, LIFECYCLE):
             _edges(made, category, path)
-    if LIFECYCLE in files:
-        made.attempts = _attempts(read_all(files[LIFECYCLE]))
     return made
 
 
@@ -129,29 +130,17 @@ def has_stored_alerts(base: Path, name: str) -> bool:
 
 def _edges(made: Material, category: str, path: Path) -> None:
     """The first finite values of each series, and how many values at its end were not finite."""
+    own = {one.producer for one in made.attempts} if made.resumed else set()
     head, tail = Columns(), Columns()
     head.take(category, Tail(path).read_new(limit=_HEAD_BYTES), 0)
-    for key, (steps, values) in head.numbers.items():
-        if key in made.series:
+    for written, (steps, values) in head.numbers.items():
+        key = written._replace(producer=made.attempts[0].producer) if written.producer in own else written
+        if key in made.series and key not in made.heads:
             x, y = np.array(steps, float), np.array(values, float)
             good = np.isfinite(y)
             made.heads[key] = x[good][:_HEAD], y[good][:_HEAD]
     tail.take(category, last_records(path, MOST_TRAILING), 0)
-    for key, (_, values) in tail.numbers.items():
+    for written, (_, values) in tail.numbers.items():
+        key = written._replace(producer=made.attempts[0].producer) if written.producer in own else written
         finite = [place for place, value in enumerate(values) if math.isfinite(value)]
         made.trailing[key] = len(values) - 1 - finite[-1] if finite else len(values)
-
-
-def _attempts(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """One entry per process that wrote to the session as its trainer: a resumed run has several."""
-    found: dict[str, dict[str, Any]] = {}
-    for record in records:
-        producer = str(record.get("_p", ""))
-        if producer != root_of(producer):
-            continue
-        at = record.get("timestamp")
-        if record.get("event") == "start" and producer not in found and len(found) < _MOST_ATTEMPTS:
-            found[producer] = {"started": at, "ended": None, "status": None, "pid": record.get("pid")}
-        elif record.get("event") == "end" and producer in found:
-            found[producer].update(ended=at, status=record.get("status"))
-    return list(found.values())

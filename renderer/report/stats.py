@@ -1,7 +1,7 @@
 """What a noisy curve lets one say: means of windows with their standard errors, and whether two of them differ.
 
 A curve comes as blocks in the order of its records: middle step, mean and number of finite records of each block (a block
-is a record while the run is short). Errors are about a straight line through the window, so that a trend is not taken for
+is a record while the run is short). Errors are about a line or parabola through the window, so that a trend is not taken for
 noise, and widened for neighbours that resemble each other. Pure.
 """
 
@@ -25,6 +25,8 @@ BEST_OF: Final = 4.0
 #: Neighbours more alike than this are taken to be this alike: an estimate from a few blocks cannot tell.
 _MOST_ALIKE: Final = 0.95
 _FIRST_AT_MOST: Final = 50
+_ROUNDING: Final = 1e-9
+_CURVED: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +69,24 @@ def window(x: Floats, y: Floats, n: Floats) -> Window:
     """The mean of some blocks and its error.
 
     The error is that of a mean of `k` values with lag-one correlation `r`, s / sqrt(k (1 - r) / (1 + r)) (Bartlett 1946; the
-    correlation of the residuals about the line, no less than 0); with fewer than three blocks it is not known: NaN.
+    correlation of the residuals about the fit, no less than 0); with fewer than three blocks it is not known: NaN.
     """
     total = float(n.sum())
     mean = float((y * n).sum() / total)
     k = len(y)
     if k < 3:
         return Window(float(x[0]), float(x[-1]), int(total), mean, math.nan, 0.0)
-    place = np.arange(k, dtype=float)
-    weight = n / total
-    middle = float((place * weight).sum())
-    spread = float((weight * (place - middle) ** 2).sum())
-    slope = float((weight * (place - middle) * (y - mean)).sum()) / spread if spread > 0 else 0.0
-    rest = y - mean - slope * (place - middle)
+    # About a line, or where there are enough blocks a parabola: what curves is no noise either.
+    powers = np.vander(np.linspace(-1.0, 1.0, k), 3 if k >= _CURVED else 2)
+    root = np.sqrt(n / total)
+    rest = y - powers @ np.linalg.lstsq(powers * root[:, None], y * root, rcond=None)[0]
     power = float((rest**2).sum())
     r = float((rest[1:] * rest[:-1]).sum()) / power if power > 0 else 0.0
     r = min(max(r, 0.0), _MOST_ALIKE)
     effective = max(2.0, k * (1 - r) / (1 + r))
-    variance = power / (k - 2)
+    variance = power / (k - powers.shape[1])
+    if variance < (_ROUNDING * float(np.abs(y).max())) ** 2:
+        variance = 0.0  # what is left is the arithmetic's, not the run's
     return Window(
         float(x[0]), float(x[-1]), int(total), mean, math.sqrt(variance / effective), max(1.0, effective - 1.0)
     )

@@ -111,11 +111,12 @@ class Case:
 
     @property
     def unrest(self) -> str:
-        """The symptom to name, "" if none counts: where nothing was gained an alert of level ERROR, else one seen since the best."""
+        """The symptom to name where the outcome suffered, "" otherwise: an alert of level ERROR where the run clearly ended below
+        its beginning, or any symptom seen since the best window began where a part of the gain was lost."""
         c = self.objective.judged if self.objective else None
-        if c is None or not self.symptoms:
+        if c is None:
             return ""
-        if not (self.improved or self.improved_once):
+        if self.worse:
             return next((one.text for one in self.symptoms if one.critical), "")
         if not TENTH < self.lost <= HALF:
             return ""
@@ -156,11 +157,11 @@ COURSES: Final = (
            lambda c: not _readable(c), lambda c: _say_short(c)),
     Course(DIVERGED, "the loss of the last tenth is clearly above its start, by as much again or by more than it ever fell",
            lambda c: c.far_above, lambda c: _say_change(c)),
-    Course(UNSTABLE, "nothing was ever gained and there is a critical alert of instability; or more than a tenth of what had been gained "
-           "was lost again, and such an alert, a tenfold jump of the gradient or values that were not finite came since the best",
-           lambda c: bool(c.unrest), lambda c: f"{c.unrest}; {_say_change(c)}"),
     Course(COLLAPSED, "the reward clearly rose, and more than half of what it had gained was lost again by the last tenth",
            lambda c: _kind(c) == "reward" and c.lost > HALF, lambda c: _say_change(c)),
+    Course(UNSTABLE, "more than a tenth of what had been gained was lost again, and a critical alert of instability, a tenfold jump of the "
+           "gradient or values that were not finite came since the best; or the run clearly ended below its beginning, with such an alert",
+           lambda c: bool(c.unrest), lambda c: f"{c.unrest}; {_say_change(c)}"),
     Course(WORSE, "the last tenth is clearly worse than the beginning", lambda c: c.worse, lambda c: _say_change(c)),
     Course(FELL_BACK, "clearly better than at the beginning for a while, then more than a tenth of that was lost again",
            lambda c: c.lost > TENTH, lambda c: _say_change(c)),
@@ -221,7 +222,7 @@ def _say_bad(case: Case) -> str:
     name, many, since = case.ended_bad[0]
     others = [other for other, _, _ in case.ended_bad[1:]]
     too = f", as were those of {wording.listed(others)}" if others else ""
-    began = f"; the first such value came at step {wording.step(since)}" if since is not None else ""
+    began = f"; the first such value came by step {wording.step(since)}" if since is not None else ""
     least = " or more" if many >= MOST_TRAILING else ""
     return f"the last {many:,}{least} values of {name} were NaN or infinite{too}{began}"
 
@@ -258,8 +259,16 @@ def _say_change(case: Case) -> str:
     if case.lost > TENTH:
         return f"{text}, after {best} at its best {where}: {_fall(case, c)}"
     if better and c.best.mean != c.last.mean:
-        return f"{text}, {best} at its best {where}"
+        unclear = 1 - _kept(case) > TENTH and not case.lost
+        return f"{text}, {best} at its best {where}{', not clearly better' if unclear else ''}"
     return text
+
+
+def _kept(case: Case) -> float:
+    """The share of what had been gained at best that is there at the end."""
+    c = case.objective.judged if case.objective else None
+    gained = c.gain(c.first, c.best) if c is not None else 0.0
+    return c.gain(c.first, c.last) / gained if c is not None and gained > 0 else 1.0
 
 
 def _fall(case: Case, c: stats.Curve) -> str:
@@ -285,7 +294,7 @@ def _say_flat(case: Case) -> str:
     unit = _unit(found)
     if c.first.mean == c.last.mean and not c.first.error and not c.last.error:
         return f"{found.key.metric} was {last} over its first {c.first.n:,} {unit} and its last {c.last.n:,} alike"
-    why = "a difference that noise explains"
+    why = "which is no clear difference"
     if stats.clear(c.first, c.last, 0.0):
-        why = f"a difference of less than the {wording.share(case.least)} that count as a change"
+        why = f"a difference below the {wording.share(case.least)} that count as a change"
     return f"{found.key.metric} was {first} over its first {c.first.n:,} {unit} and {last} over its last {c.last.n:,}, {why}"
