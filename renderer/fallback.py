@@ -63,7 +63,12 @@ def overlay(title: str, lines: Sequence[tuple[str, Sequence[float], Sequence[flo
 
 def _figure(title: str, said: str) -> Any:
     # Imported here: half a second that only those who ask for a picture pay.
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            f"a picture needs matplotlib, which cannot be imported ({error}): pip install matplotlib"
+        ) from error
 
     figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained", facecolor="white")
     lines = [_text(title), *(_text(line) for line in textwrap.wrap(said, 190, max_lines=3, placeholder=" ..."))]
@@ -90,6 +95,8 @@ def _row(axes: Any, row: dict[str, Any], panel: dict[str, Any], number: int) -> 
         axes.axvline(mark["x"], color=_LEVELS[mark["level"]], lw=0.8, alpha=0.4)
     if row["log"] and any(series["positive"] for series in row["series"]):
         axes.set_yscale("log")
+    if len(row["series"]) > 1:
+        axes.legend(fontsize=7, frameon=False, ncols=4, loc="upper right", borderaxespad=0.1)
     _style(axes, row["label"])
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from renderer.report import Judged
 
 FORMATS: Final = ("html", "md", "json", "png")
-#: Judging reads every record one by one: some 10 s for so many bytes. Beyond it the report says that nobody looked.
-JUDGED_BYTES: Final = 200 << 20
+#: Judging takes every record one by one, some ten seconds for so many bytes. Beyond it the report says that nobody looked.
+JUDGED_BYTES: Final = 50 << 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -66,7 +66,7 @@ def analyse(made: Material, now: float) -> Analysis:
             "judged_records": made.judged_records,
             "said": alerts_said(made.source, made.judged_records, f["data_records"], found),
             "counts": findings.counts(found),
-            "rows": made.rows,
+            "rows": [_named(row) for row in made.rows],
         },
         "findings": found[: findings.MOST],
         "findings_left_out": max(0, len(found) - findings.MOST),
@@ -150,6 +150,15 @@ def smoothed(x: Floats, y: Floats, n: Floats, parts: int = 50) -> tuple[Floats, 
             high = np.maximum(np.searchsorted(weights[:-1], middle + wide / 2, side="left"), low + 1)
             kept.append((sums[high] - sums[low]) / (weights[high] - weights[low]))
     return x, np.concatenate(kept)
+
+
+def _named(value: Any) -> Any:
+    """A row for JSON: numbers that are not finite by their names, as in the files."""
+    if isinstance(value, dict):
+        return {name: _named(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_named(inner) for inner in value]
+    return wording.number(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _objective(judged: Objective | None) -> dict[str, Any] | None:

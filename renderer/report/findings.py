@@ -20,6 +20,8 @@ Cut = Callable[[str, str, str, float, float], "tuple[list[float], list[float | N
 #: Findings told in full; more are counted.
 MOST: Final = 40
 _EVIDENCE: Final = 64
+#: What stands for numbers that JSON does not have.
+_NAMES: Final = ("NaN", "Infinity", "-Infinity")
 #: Where an old alert carries no evidence, this share of the run on both sides of it is shown.
 _AROUND: Final = 0.04
 
@@ -105,14 +107,15 @@ def _evidence(row: dict[str, Any]) -> dict[str, Any] | None:
     pairs = [
         (at, value)
         for at, value in zip(_list(given.get("steps")), _list(given.get("values")), strict=False)
-        if _number(at) is not None and isinstance(value, (int, float)) and not isinstance(value, bool)
+        if _number(at) is not None
+        and (value in _NAMES or (isinstance(value, (int, float)) and not isinstance(value, bool)))
     ][-_EVIDENCE:]
     if not pairs:
         return None
     return {
         "metric": _text(given.get("metric"), 200) or _text(row.get("metric"), 200),
         "steps": [float(at) for at, _ in pairs],
-        "values": [value if math.isfinite(value) else wording.number(value) for _, value in pairs],
+        "values": [value if value in _NAMES or math.isfinite(value) else wording.number(value) for _, value in pairs],
         "from": "alert",
     }
 

@@ -138,6 +138,7 @@ def _finding(one: dict[str, Any], active: bool) -> str:
         ("Also", "; ".join(one["corroborating"])),
         ("Explained by", wording.rule_name(one["silenced_by"])),
         ("In the end", one["outcome"]),
+        ("Rule", one["rule"] if one["alert"] else ""),
     ]
     told = "".join(f"<dt>{name}</dt><dd>{e(text)}</dd>" for name, text in lines if text)
     return (

@@ -67,7 +67,11 @@ def _finding(one: dict[str, Any], active: bool) -> list[str]:
         ("Numbers", numbers),
     ]
     told += [("Also", said) for said in one["corroborating"]]
-    told += [("Explained by", wording.rule_name(one["silenced_by"])), ("In the end", one["outcome"])]
+    told += [
+        ("Explained by", wording.rule_name(one["silenced_by"])),
+        ("In the end", one["outcome"]),
+        ("Rule", one["rule"] if one["alert"] else ""),
+    ]
     return [*lines, *(f"- {name}: {text(said)}" for name, said in told if said), ""]
 
 

@@ -165,9 +165,11 @@ COURSES: Final = (
     Course(WORSE, "the last tenth is clearly worse than the beginning", lambda c: c.worse, lambda c: _say_change(c)),
     Course(FELL_BACK, "clearly better than at the beginning for a while, then more than a tenth of that was lost again",
            lambda c: c.lost > TENTH, lambda c: _say_change(c)),
-    Course(LEARNING, "the last tenth is clearly better than the beginning, and its end clearly better than what came just before",
+    Course(LEARNING, "the last tenth is clearly better than the beginning, and its last sixth clearly better than the sixth before, by a fiftieth of the whole "
+           "gain at least",
            lambda c: c.improved and c.still_improving, lambda c: _say_change(c)),
-    Course(PLATEAU, "the last tenth is clearly better than the beginning, its end not clearly better than what came just before",
+    Course(PLATEAU, "the last tenth is clearly better than the beginning, its last sixth not clearly better than the sixth before, or by "
+           "less than a fiftieth of the whole gain",
            lambda c: c.improved, lambda c: _say_change(c)),
     Course(NO_LEARNING, "no clear difference between the beginning and the last tenth", lambda c: True, lambda c: _say_flat(c)),
 )  # fmt: skip
