@@ -49,7 +49,7 @@ def facts(made: Material, now: float) -> dict[str, Any]:
         "records": dict(sorted(session.records.items())),
         "data_records": session.data_records,
         "records_per_second": round(session.rate(now), 3),
-        "dropped": panels.dropped_of(session),
+        "dropped": min(panels.dropped_of(session), 2**53),
         "broken_lines": session.broken_lines,
         "series_not_followed": len(session.refused),
         "config": flat(life.start.get("config")),

@@ -20,6 +20,7 @@ Cut = Callable[[str, str, str, float, float], "tuple[list[float], list[float | N
 #: Findings told in full; more are counted.
 MOST: Final = 40
 _EVIDENCE: Final = 64
+_FAR: Final = 2.0**53
 #: What stands for numbers that JSON does not have.
 _NAMES: Final = ("NaN", "Infinity", "-Infinity")
 #: Where an old alert carries no evidence, this share of the run on both sides of it is shown.
@@ -197,7 +198,7 @@ def _number(value: Any) -> float | None:
 
 def _whole(value: Any, otherwise: int) -> int:
     found = _number(value)
-    return otherwise if found is None else int(found)
+    return otherwise if found is None else int(min(max(found, -_FAR), _FAR))
 
 
 def _text(value: Any, most: int) -> str:

@@ -99,7 +99,7 @@ def _row(made: Material, key: Key, one: Series) -> dict[str, Any]:
         "min": number(one.low), "min_step": number(one.low_x), "max": number(one.high), "max_step": number(one.high_x),
         "last_tenth": number(mean), "last_tenth_error": number(late.error) if late else None, "last_tenth_records": records,
         "better": None if up is None else "higher" if up else "lower",
-        "best": number(best.mean) if best else None, "best_step": number((best.begin + best.end) / 2) if best else None,
+        "best": number(best.mean) if best else None, "best_step": number(round((best.begin + best.end) / 2)) if best else None,
         "best_records": best.n if best else None,
         "core": key.metric in CORE, "not_finite": one.bad, "not_finite_first_step": bad[0] if bad else None, "not_finite_last_step": bad[-1] if bad else None,
         "not_finite_at_end": made.trailing.get(key, 0),

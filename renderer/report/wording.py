@@ -64,6 +64,8 @@ def step(value: Any) -> str:
     """A step with its thousands apart."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return "-"
+    if abs(value) >= 1e16:
+        return number(float(value))
     return f"{value:,.0f}" if value == int(value) else f"{value:,.10g}"
 
 

@@ -86,8 +86,12 @@ def write_comparison(
 
 def _all(base: Path, sessions: Sequence[str], judged: Mapping[str, Judged]) -> list[Analysis]:
     now = time.time()
-    # One after the other: what is kept of a session is small beside what reading it takes.
-    return [analyse(read(base, name, judged.get(name) or _judged_before(base, name)), now) for name in sessions]
+    found = []
+    for name in sessions:
+        made = analyse(read(base, name, judged.get(name) or _judged_before(base, name)), now)
+        made.panels = []  # a comparison draws none, and of many sessions they would fill the memory
+        found.append(made)
+    return found
 
 
 def _judged_before(base: Path, session: str) -> Judged | None:
