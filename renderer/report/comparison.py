@@ -249,7 +249,7 @@ def page(made: Comparison) -> str:
     if made.curves:
         out.append(f"<h2>{e(made.metric)}, smoothed</h2>" + charts.overlay(made.metric, made.curves))
     table = [[e(row[0]), html.badge(row[1]), *(e(cell) for cell in row[2:])] for row in rows(n)]
-    out.append("<h2>Sessions</h2>" + html.table(HEADS, table, "ll" + "r" * 8))
+    out.append("<h2>Sessions</h2>" + html.table("Sessions", HEADS, table, "ll" + "r" * 8))
     out.append(
         "<ul class='soft'>"
         + "".join(f"<li><b>{e(s['session'])}</b> {e(s['sentence'])}</li>" for s in n["sessions"])
@@ -258,7 +258,7 @@ def page(made: Comparison) -> str:
     if n["seeds"]:
         out.append("<h2>Over seeds</h2><p class='soft'>Runs that differ in nothing but the seed, as far as their settings, or where there are none their names, tell. "
                    f"The band is one standard deviation between runs to each side of their mean.</p>{charts.overlay(made.metric, made.means, made.bands)}"
-                   + html.table(SEED_HEADS, [[e(cell) for cell in row] for row in seed_rows(n)], "lrrrrr"))  # fmt: skip
+                   + html.table("Over seeds", SEED_HEADS, [[e(cell) for cell in row] for row in seed_rows(n)], "lrrrrr"))  # fmt: skip
     out.append("<h2>What differs in the settings</h2>" + _settings(n))
     foot = f"Written {e(n['written'])}. The same numbers are in the JSON and the Markdown beside this page."
     return html.document(made.title, "".join(out), foot)
@@ -275,7 +275,10 @@ def _settings(n: dict[str, Any]) -> str:
         else ""
     )
     return (
-        html.table(("Setting", *(e(s["session"]) for s in n["sessions"])), cells, "l" + "r" * len(n["sessions"])) + more
+        html.table(
+            "Settings", ("Setting", *(e(s["session"]) for s in n["sessions"])), cells, "l" + "r" * len(n["sessions"])
+        )
+        + more
     )
 
 

@@ -199,17 +199,21 @@ def metric_table(metrics: Sequence[dict[str, Any]]) -> str:
         "Max",
     )
     heads += ("Not finite",) if some_bad else ()
-    return table(heads, rows, "l" + "r" * 7 + "l" * some_bad) if rows else "<p class='soft'>No number was logged.</p>"
+    return (
+        table("All metrics", heads, rows, "l" + "r" * 7 + "l" * some_bad)
+        if rows
+        else "<p class='soft'>No number was logged.</p>"
+    )
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
+def table(label: str, heads: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
     """A table of cells that are HTML; `align` has l or r for each column, the first two columns are its row's headings."""
     head = "".join(f"<th scope='col' class='{side}'>{text}</th>" for text, side in zip(heads, align, strict=True))
     lines = "".join(
         "<tr>" + "".join(f"<td class='{side}'>{cell}</td>" for cell, side in zip(row, align, strict=True)) + "</tr>"
         for row in rows
     )
-    return f"<div class='scroll' tabindex='0' role='region' aria-label='Table'><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
+    return f"<div class='scroll' tabindex='0' role='region' aria-label='{e(label)}'><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
 
 
 def _facts(f: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from renderer.session import number
 #: Names whose direction everybody agrees on. Policy and entropy losses have none: their value has little meaning.
 _UP = re.compile(r"reward|return$|accuracy|(^|_)acc$|success|win_rate|explained_variance|(^|_)f1|(^|_)auc|score$")
 _DOWN = re.compile(r"(^|_)loss$|perplexity|(^|_)(mse|rmse|mae|error)$")
-_NEITHER = re.compile(r"policy|actor|entropy|surrogate")
+_NEITHER = re.compile(r"policy|actor|entropy|surrogate|(^|_)(std|var|scale|weight|coef)($|_)")
 #: A positive curve over more than this factor is judged by its logarithm.
 _WIDE: Final = 100.0
 #: Curves whose not being finite ends a training.
@@ -29,11 +29,15 @@ CORE: Final = frozenset(
 
 
 def direction(metric: str) -> bool | None:
-    """True if higher is better, False if lower is, None where the name does not tell."""
+    """True if higher is better, False if lower is, None where the name does not tell.
+
+    >>> [direction(name) for name in ("episode_reward", "val/accuracy", "value_loss", "policy_loss", "reward_std", "fps")]
+    [True, True, False, None, None, None]
+    """
     name = metric.rsplit("/", 1)[-1].rsplit(".", 1)[-1].lower()
     if _NEITHER.search(name):
         return None
-    return True if _UP.search(name) else False if _DOWN.search(name) else None
+    return False if _DOWN.search(name) else True if _UP.search(name) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,3 +324,14 @@ def test_a_report_needs_no_chart_library(tmp_path: Path) -> None:
     )
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(root)}, timeout=60)
+
+
+def test_examples_in_docstrings_hold() -> None:
+    """The examples of the pure parts give what they say."""
+    import doctest
+
+    from renderer.report import facts, metrics, stats, wording
+
+    for module in (facts, metrics, stats, wording):
+        found = doctest.testmod(module)
+        assert found.attempted and not found.failed, module.__name__
