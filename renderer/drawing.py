@@ -102,7 +102,12 @@ class Frame:
             self.out.append(f'<path class="grid" d="M{self.left} {at:.1f}H{self.right}"/>')
             self.out.append(f'<text class="y" x="{self.left - 6}" y="{at + 4:.1f}">{text}</text>')
         for at in tick_values(self.x0, self.x1, max(2, (self.right - self.left) // 90)):
-            self.out.append(f'<text class="x" x="{self.x(at):.1f}" y="{self.bottom + 16}">{at:,.10g}</text>')
+            # A label at the very edge ends there, or it would be cut.
+            kind = "y" if self.x(at) > self.width - 24 else "x"
+            shift = 8 if kind == "y" else 0
+            self.out.append(
+                f'<text class="{kind}" x="{self.x(at) + shift:.1f}" y="{self.bottom + 16}">{at:,.10g}</text>'
+            )
 
     def name(self, text: str) -> None:
         self.out.append(f'<text class="name" x="{self.left}" y="14">{e(text)}</text>')

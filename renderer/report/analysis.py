@@ -136,11 +136,11 @@ def restarts(made: Material) -> bool:
 
 
 def smoothed(x: Floats, y: Floats, n: Floats, parts: int = 50) -> tuple[Floats, Floats]:
-    """A moving mean of blocks over a `parts`-th of the records, centred on each block; steps that fall back begin anew."""
+    """A moving mean of blocks over a `parts`-th of the records, five at least, centred on each block; steps that fall back begin anew."""
     if not len(y):
         return x, y
     kept: list[Floats] = []
-    wide = max(1.0, float(n.sum()) / parts)
+    wide = max(5.0, float(n.sum()) / parts)
     for piece in np.split(np.arange(len(x)), np.flatnonzero(np.diff(x) < 0) + 1):
         with np.errstate(over="ignore", invalid="ignore"):
             weights = np.concatenate([[0.0], np.cumsum(n[piece])])

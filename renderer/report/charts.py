@@ -142,6 +142,9 @@ def timeline(one: dict[str, Any], findings: list[dict[str, Any]]) -> str:
         end = max(begin + 3, frame.x(f["last_step"])) if f["last_step"] is not None else begin + 3
         frame.upright(f["onset_step"], f["worst"], f"{f['title']}: {f['message'][:120]}")
         frame.out.append(f'<path class="bar {f["worst"]}" d="M{begin:.1f} {y}H{end:.1f}"/>')
+        if f["state"] != "resolved":
+            # Until the end nobody saw it over: a thin line, which says less than the bar.
+            frame.out.append(f'<path class="rest {f["worst"]}" d="M{end:.1f} {y}H{frame.right}"/>')
         right = end < frame.right - 260
         at, kind = (end + 6, "lane") if right else (begin - 6, "lane before")
         frame.out.append(f'<text class="{kind}" x="{at:.1f}" y="{y + 4}">{f["worst"]} {drawing.e(f["title"])}</text>')

@@ -79,6 +79,7 @@ def compare(found: Sequence[Analysis]) -> Comparison:
         "said": _said(same, kind, metric),
         "settings_that_differ": settings,
         "settings_left_out": left_out,
+        "settings_logged": any(one.numbers["facts"]["config"] for one in found),
         "seeds": seeds,
         "written": found[0].numbers["facts"]["written"] if found else "-",
     }
@@ -234,11 +235,7 @@ def _mean(window: dict[str, Any] | None) -> str:
 
 
 def _best(window: dict[str, Any] | None) -> str:
-    return (
-        f"{_mean(window)} around {wording.step(round((window['from_step'] + window['to_step']) / 2))}"
-        if window
-        else "-"
-    )
+    return f"{_mean(window)} at {wording.step(round((window['from_step'] + window['to_step']) / 2))}" if window else "-"
 
 
 def page(made: Comparison) -> str:
@@ -264,10 +261,14 @@ def page(made: Comparison) -> str:
     return html.document(made.title, "".join(out), foot)
 
 
+def _same(n: dict[str, Any]) -> str:
+    return "Nothing, in the settings that were logged." if n["settings_logged"] else "No settings were logged."
+
+
 def _settings(n: dict[str, Any]) -> str:
     found = n["settings_that_differ"]
     if not found:
-        return "<p class='soft'>Nothing, as far as the settings were logged.</p>"
+        return f"<p class='soft'>{_same(n)}</p>"
     cells = [[e(row["setting"]), *("-" if value is None else e(value) for value in row["values"])] for row in found]
     more = (
         f"<p class='soft'>{n['settings_left_out']} more are in the facts of the sessions.</p>"
@@ -276,7 +277,7 @@ def _settings(n: dict[str, Any]) -> str:
     )
     return (
         html.table(
-            "Settings", ("Setting", *(e(s["session"]) for s in n["sessions"])), cells, "l" + "r" * len(n["sessions"])
+            "Settings", ("Setting", *(e(s["session"]) for s in n["sessions"])), cells, "l" * (1 + len(n["sessions"]))
         )
         + more
     )
@@ -292,5 +293,5 @@ def text_page(n: dict[str, Any]) -> str:
     found = n["settings_that_differ"]
     heads = ("Setting", *(markdown.text(s["session"]) for s in n["sessions"]))
     values = ([row["setting"], *("-" if value is None else str(value) for value in row["values"])] for row in found)
-    out += markdown.table(heads, values) if found else ["Nothing, as far as the settings were logged."]
+    out += markdown.table(heads, values) if found else [_same(n)]
     return "\n".join([*out, "", f"Written {n['written']}."]) + "\n"
