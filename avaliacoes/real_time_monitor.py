@@ -33,7 +33,8 @@ from producer import Producer, forks
 __all__ = ["PlotConfig", "RealTimeMonitor", "create_monitor"]
 
 _FLUSH_S: Final = 0.8
-_REPORT_TIMEOUT_S: Final = 120.0
+#: Reading takes some ten seconds for a million records; a machine that trains may need much longer.
+_REPORT_TIMEOUT_S: Final = 600.0
 
 
 class RealTimeMonitor:
@@ -140,9 +141,9 @@ class RealTimeMonitor:
             return {**status, "monitoring": self._monitoring, "services": services(self.log_path)}
 
     def export_analysis_report(self) -> str:
-        """Write the report of the session and return its path. Works before, during and after monitoring.
+        """Write the report of the session, a page complete in itself, and return its path. Works before, during and after monitoring.
 
-        Without any record yet, the report says so.
+        JSON and Markdown with the same numbers stand beside it, `report_<session>.json` and `.md`. Without any record yet, the report says so.
 
         Raises:
             RuntimeError: the report could not be made; the text has the reason.
@@ -156,15 +157,18 @@ class RealTimeMonitor:
             settings.save(self.log_path, self.plot_config)
         # In a process of its own: plotting libraries stay out of the trainer.
         argv, environment = service.command("avaliacoes", "report", session, "--base-path", str(self.log_path))
-        done = subprocess.run(
-            argv,
-            env=environment,
-            cwd=places.socket_dir(self.log_path),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_REPORT_TIMEOUT_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                argv,
+                env=environment,
+                cwd=places.socket_dir(self.log_path),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_REPORT_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"no report for {session} within {_REPORT_TIMEOUT_S:.0f} s") from error
         path = done.stdout.decode(errors="replace").strip()
         if done.returncode != 0 or not path:
             raise RuntimeError(f"no report for {session}: {done.stderr.decode(errors='replace').strip()[-500:]}")
@@ -175,7 +179,13 @@ class RealTimeMonitor:
         what = f"session {session}" if session else "any session"
         text = html.escape(f"No records of {what} in {self.log_path} yet.")
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(f'<!doctype html><meta charset="utf-8"><title>Report</title><p>{text}</p>\n', "utf-8")
+        temporary.write_text(
+            "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta http-equiv='Content-Security-Policy' "
+            "content=\"default-src 'none'; style-src 'unsafe-inline'\"><meta name='color-scheme' content='light dark'>"
+            "<meta name='viewport' content='width=device-width, initial-scale=1'><title>Report</title></head>"
+            f"<body style='font: 16px system-ui, sans-serif; padding: 2em'><p>{text}</p></body></html>\n",
+            "utf-8",
+        )
         os.replace(temporary, path)
         return path
 

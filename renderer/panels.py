@@ -1,4 +1,4 @@
-"""One session as plain data: header, four panels, alerts, table. Everything the page shows is decided here.
+"""One session as plain data: header, four panels, alerts, table. What report and pictures draw is decided here.
 
 A panel is a list of rows (charts stacked over one axis of steps); a row is a list of series; a series has its line,
 its moving averages and the steps at which it was not finite. No HTML and no colours: those are the page's.
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from contract.alerts import LEVELS
+from contract.alerts import ENDED, LEVELS, RESOLVED
 from contract.lifecycle import CRASHED
 from contract.names import root_of
 from renderer.gather import Key
@@ -255,7 +255,7 @@ def _panel(name: str, title: str, hint: str, rows: list[Plain], empty: str, sess
 
 
 def _mark(alert: Plain, panel: str) -> Plain | None:
-    if alert.get("state") == "resolved" or not isinstance(alert.get("step"), int):
+    if alert.get("state") in (RESOLVED, ENDED) or not isinstance(alert.get("step"), int):
         return None
     metric, source = str(alert.get("metric")), str(alert.get("source"))
     default = "loss" if metric in LOSSES or metric in RATES else "metrics"
