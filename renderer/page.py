@@ -34,6 +34,9 @@ PLOTLY: Final = "plotly"
 IMAGE: Final = "image"
 TABLES: Final = "tables"
 
+#: The page's script, one file per idea; each may use those before it, at any time those after it.
+SCRIPTS: Final = ("kit.js", "data.js", "smooth.js", "tiles.js", "view.js", "figure.js", "charts.js", "readout.js", "panels.js", "alerts.js", "head.js", "runs.js", "app.js")  # fmt: skip
+
 _ESCAPES: Final = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))  # fmt: skip
 
 
@@ -107,18 +110,22 @@ def _static(name: str) -> str:
 @cache
 def _script() -> tuple[str, str]:
     """The page's script and its hash for the content security policy: no other inline script may run."""
-    text = _static("charts.js") + _static("app.js")
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return text, f"'sha256-{digest}'"
+    text = "\n".join(map(_static, SCRIPTS))
+    return text, _digest(text)
 
 
-def page(session: str, kit: Kit, refresh: float, data: dict[str, Any] | None = None) -> bytes:
-    """The page of a session; with `data` inside it needs no data file any more."""
+def _digest(text: str) -> str:
+    """The source expression by which a content security policy allows exactly this inline text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def page(session: str | None, kit: Kit, refresh: float, data: list[dict[str, Any]] | None = None) -> bytes:
+    """The page of a session, or of all (None); with `data` (what its files would say) inside it needs them no more."""
     script, digest = _script()
     facts = {
         "session": session,
         "mode": kit.mode,
-        "live": f".avaliacoes/live/{session}.js",
+        "live": ".avaliacoes/live",
         "plotly": kit.library,
         "image": f"dashboard_{session}.png",
         "refresh": refresh,
@@ -127,7 +134,8 @@ def page(session: str, kit: Kit, refresh: float, data: dict[str, Any] | None = N
     parts = {
         "kind": FINAL if data else LIVE,
         "hash": digest,
-        "title": html.escape(session),
+        "stylehash": _digest(_static("page.css")),
+        "title": html.escape(session or "Runs"),
         "style": _static("page.css"),
         "page": json_for_script(facts).decode(),
         "script": script,
