@@ -72,9 +72,10 @@
     const active = all || names.some((n) => { const r = Data.run(n); return r.active || !r.manifest; });
     const usual = all ? Data.listing.refresh : (Data.run(page.session).manifest || page).refresh;
     const every = document.hidden ? HIDDEN_S : active ? Math.max(0.2, usual || 1) : Math.min(GONE_S, 10 * Math.max(1, usual || 1));
-    if (!Data.run(page.session || '').inline) timer = setTimeout(poll, every * 1000);
+    if (!all && Data.run(page.session).inline) { timer = setTimeout(poll, 60000); return; }
+    timer = setTimeout(poll, every * 1000);
   }
-  document.addEventListener('visibilitychange', () => { if (!document.hidden) poll(); });
+  document.addEventListener('visibilitychange', () => { if (!document.hidden && (all || !Data.run(page.session).inline)) poll(); });
   setInterval(() => { if (!document.hidden) { head(); Alerts.show(shown); } }, 1000);
 
   // ---- every metric in one table
@@ -178,7 +179,7 @@
   } else if (page.mode === 'tables' || page.mode === 'image') $('panels').append(make('p', 'card empty', 'No charts: the renderer found neither plotly nor matplotlib. `pip install plotly` brings them; the table below has the numbers.'));
   if (page.mode !== 'plotly') $('table').open = true;
   if (Data.runs.size) { marks = Alerts.marks(shown()); waiting.alerts = true; for (const r of Data.runs.values()) r.series.forEach((s) => waiting.touched.add(s.chart)); plan(); }
-  poll();
+  if (all || !Data.run(page.session).inline) poll(); else timer = setTimeout(poll, 60000);
   const ready = () => { Charts.settings.ready = true; controls(); Charts.markAll(); Charts.paint(); };
   if (page.mode === 'plotly') Data.load(page.plotly).then((there) => { if (there && window.Plotly) ready(); else { say($('waiting'), 'The chart library is missing beside this page; the table below has the numbers.'); $('waiting').hidden = false; $('table').open = true; } });
 })();

@@ -18,6 +18,12 @@ const Data = (() => {
   const f32 = (text) => new Float32Array(bytes(text).buffer);
   const u32 = (text) => new Uint32Array(bytes(text).buffer);
 
+  /** Steps are mostly even, and then told as [first, step]. */
+  const steps = (block) => (Array.isArray(block.x) ? Float64Array.from({ length: block.len }, (_, i) => block.x[0] + i * block.x[1]) : f64(block.x));
+  const times = (block) => (block.t0 === undefined ? f64(block.t) : Float64Array.from(u32(block.t), (ms) => block.t0 + ms / 1000));
+  /** Steps of the extremes: with `near` as distances from the bucket's own. */
+  const where = (block, text, x) => (!text ? x : block.near ? Float64Array.from(f32(text), (back, i) => x[i] - back) : f64(text));
+
   const NAMES = ['x', 't', 'mean', 'lo', 'hi', 'xlo', 'xhi', 'n', 'bad'];
   /** Growing columns of buckets. While `k` is 1 a bucket is a record, and lo, hi are its value. */
   class Columns {
@@ -40,15 +46,15 @@ const Data = (() => {
       for (let i = from; i < this.size; i++) if (this.bad[i]) this.bads--;
       this.size = from;
       if (from + len > this.room) this.allocate(Math.max(2 * this.room, from + len));
-      const value = block.wide ? f64 : f32, x = f64(block.x), mean = value(block.mean);
+      const value = block.wide ? f64 : f32, x = steps(block), mean = value(block.mean);
       this.x.set(x, from);
-      this.t.set(f64(block.t), from);
+      this.t.set(times(block), from);
       this.mean.set(mean, from);
       if (k > 1) {
         this.lo.set(value(block.lo), from);
         this.hi.set(value(block.hi), from);
-        this.xlo.set(block.xlo ? f64(block.xlo) : x, from);
-        this.xhi.set(block.xhi ? f64(block.xhi) : x, from);
+        this.xlo.set(where(block, block.xlo, x), from);
+        this.xhi.set(where(block, block.xhi, x), from);
         if (block.n) this.n.set(u32(block.n), from); else this.n.fill(k, from, from + len);
         if (block.bad) this.bad.set(u32(block.bad), from); else this.bad.fill(0, from, from + len);
       } else {
@@ -89,10 +95,11 @@ const Data = (() => {
 
   class Run {
     constructor(name) {
-      Object.assign(this, { name, manifest: null, at: -1, series: new Map(), stats: new Map(), texts: {}, alerts: null, alertsAt: -1, broken: false, busy: false,
-        extent: null, inline: false, missing: 0, shape: 0 });
+      Object.assign(this, { name, manifest: null, at: -1, series: new Map(), stats: new Map(), texts: {}, alerts: null, alertsAt: 0, broken: false, busy: false,
+        generation: null, recent: new Map(), recentAt: 0, extent: null, inline: false, missing: 0, shape: 0 });
     }
-    get dir() { return `${page.live}/${encodeURIComponent(this.name)}`; }
+    get dir() { return `${page.live}${encodeURIComponent(this.name)}`; }
+    get wanted() { return this.manifest ? this.manifest.generation : null; }
     get started() { return (this.manifest && this.manifest.state.started) || (this.extent ? this.extent.t0 : 0); }
     get active() { return !!(this.manifest && this.manifest.state.active); }
     /** Series by chart, the newest state of it. */
@@ -113,7 +120,13 @@ const Data = (() => {
         if (c.t[i] > e.t1) e.t1 = c.t[i];
       }
     }
-    add(infos) { for (const info of infos || []) if (!this.series.has(info.id)) { this.series.set(info.id, new Series(this, info)); this.shape++; } }
+    add(infos) {
+      for (const info of infos || []) {
+        const known = this.series.get(info.id);
+        if (known) known.group = String(info.group || info.category); else this.series.set(info.id, new Series(this, info));
+        this.shape++;
+      }
+    }
     note(object, touched) {
       this.add(object.series);
       for (const block of object.blocks) { const s = this.series.get(block.id); if (s) { s.take(block); touched.add(s.chart); } }
@@ -131,18 +144,26 @@ const Data = (() => {
   const handlers = {
     manifest(o, r) { r.manifest = o; r.missing = 0; emit({ run: r, kind: 'manifest' }); },
     base(o, r) {
+      if (o.generation !== r.wanted) return;
+      if (r.generation !== o.generation) Object.assign(r, { generation: o.generation, alerts: null, alertsAt: 0, recent: new Map(), recentAt: 0 });
       const touched = new Set([...r.series.values()].map((s) => s.chart));
       r.series = new Map(); r.stats = new Map(); r.texts = {}; r.extent = null; r.broken = false; r.shape++;
       r.note(o, touched);
       emit({ run: r, kind: 'data', touched });
     },
     segment(o, r) {
-      if (o.n !== r.at + 1) return;
+      if (o.generation !== r.generation || o.n !== r.at + 1) return;
       const touched = new Set();
       r.note(o, touched);
       emit({ run: r, kind: 'data', touched });
     },
-    alerts(o, r) { r.alerts = o; r.alertsAt = o.r; emit({ run: r, kind: 'alerts' }); },
+    recent(o, r) {
+      if (o.generation !== r.generation) return;
+      r.recent = new Map(o.blocks.map((block) => [block.id, block]));
+      r.recentAt = o.r;
+      emit({ run: r, kind: 'data', touched: new Set(o.blocks.map((block) => (r.series.get(block.id) || {}).chart)) });
+    },
+    alerts(o, r) { if (o.generation !== r.generation) return; r.alerts = o; r.alertsAt = o.r; emit({ run: r, kind: 'alerts' }); },
     runs(o) { listing.runs = o.runs; listing.written = o.written; listing.refresh = o.refresh || listing.refresh; emit({ kind: 'runs' }); },
   };
   window.avaliacoes = (object) => {
@@ -172,12 +193,11 @@ const Data = (() => {
     if (r.busy) return;
     r.busy = true;
     try {
-      if (r.inline) return;
       if (!(await fresh(`${r.dir}/manifest.js`))) { r.missing++; emit({ run: r, kind: 'manifest' }); return; }
       const m = r.manifest;
       if (!m) return;
       const behind = m.last - r.at;
-      const far = r.at < 0 || behind < 0 || r.broken || (behind > 0 && r.at < m.oldest) || (behind > TOO_MANY && m.base > r.at);
+      const far = r.at < 0 || behind < 0 || r.generation !== m.generation || r.broken || (behind > 0 && r.at < m.oldest) || (behind > TOO_MANY && m.base > r.at);
       if (far) {
         r.at = -1;
         if (!(await load(`${r.dir}/base-${m.base}.js`)) || r.at < 0) { r.at = -1; return; }
@@ -189,17 +209,17 @@ const Data = (() => {
         await Promise.all(loads);
         if (r.at < upto) { r.broken = r.at === before; break; }
       }
-      if (m.alerts !== r.alertsAt && m.alerts !== null && m.alerts !== undefined) await load(`${r.dir}/alerts-${m.alerts}.js`);
+      if (m.alerts && m.alerts !== r.alertsAt) await load(`${r.dir}/alerts-${m.alerts}.js`);
     } finally { r.busy = false; }
   }
-  const followRuns = () => fresh(`${page.live}/runs.js`);
+  const followRuns = () => fresh(`${page.live}runs.js`);
   /** Seconds since the renderer last wrote, when that is longer than it should be; else 0. */
   function overdue(written, refresh) {
     const age = now() - written;
     return age > 3 * (refresh || 1) + 5 ? age : 0;
   }
-  if (Array.isArray(page.data)) {
-    for (const object of page.data) {
+  if (Array.isArray(page.inside)) {
+    for (const object of page.inside) {
       const r = run(object.session || page.session);
       r.inline = true;
       (handlers[object.kind] || (() => {}))(object, r);

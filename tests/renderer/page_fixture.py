@@ -5,7 +5,6 @@ The renderer's own writer is tested elsewhere; here the page is, also in states 
 
 from __future__ import annotations
 
-import base64
 import os
 import time
 from dataclasses import dataclass, field
@@ -16,43 +15,29 @@ import numpy as np
 
 from contract.places import own_dir
 from renderer import page
+from renderer.live import blocks
+from renderer.live.pyramid import BAD, HI, LO, MEAN, XHI, XLO, N, T, X
 
 ROWS = 1024  # buckets per tile
 POINTS = 1024  # buckets of a series in the base
 
 
-def _text(values: Any, kind: str) -> str:
-    return base64.b64encode(np.ascontiguousarray(values, kind).tobytes()).decode()
-
-
 def block(series: int, k: int, begin: int, x: np.ndarray, t: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     """Records `x`, `t`, `y` (whole buckets but for the last) as buckets of `k`, the first of which is number `begin`."""
-    size = (len(x) + k - 1) // k
-    last = np.minimum(np.arange(1, size + 1) * k, len(x)) - 1
-    wide = bool(np.any(np.isfinite(y) & (np.abs(y) > 3e38)))
-    number = "<f8" if wide else "<f4"
-    found: dict[str, Any] = {"id": series, "k": k, "from": begin, "len": size, "x": _text(x[last], "<f8"), "t": _text(t[last], "<f8"), "n": None, "bad": None}  # fmt: skip
-    if wide:
-        found["wide"] = True
     if k == 1:
-        return {**found, "mean": _text(y, number)}
-    mean, lo, hi, xlo, xhi, n, bad = (np.zeros(size) for _ in range(7))
+        return blocks.encode(series, 1, begin, np.stack((x, t, y)))
+    size = (len(x) + k - 1) // k
+    rows = np.full((9, size), np.nan)
     for i in range(size):
         part, steps = y[i * k : i * k + k], x[i * k : i * k + k]
         good = np.isfinite(part)
-        n[i], bad[i] = good.sum(), (~good).sum()
-        if not good.any():
-            mean[i] = lo[i] = hi[i] = np.nan
-            xlo[i] = xhi[i] = steps[-1]
-            continue
-        mean[i], lo[i], hi[i] = part[good].mean(), part[good].min(), part[good].max()
-        xlo[i], xhi[i] = steps[good][part[good].argmin()], steps[good][part[good].argmax()]
-    found |= {"mean": _text(mean, number), "lo": _text(lo, number), "hi": _text(hi, number), "xlo": _text(xlo, "<f8"), "xhi": _text(xhi, "<f8")}  # fmt: skip
-    if (n != k).any():
-        found["n"] = _text(n, "<u4")
-    if bad.any():
-        found["bad"] = _text(bad, "<u4")
-    return found
+        rows[X, i], rows[T, i], rows[N, i], rows[BAD, i] = steps[-1], t[i * k : i * k + k][-1], good.sum(), (~good).sum()
+        rows[XLO, i] = rows[XHI, i] = steps[-1]
+        if good.any():
+            found, at = part[good], steps[good]
+            rows[MEAN, i], rows[LO, i], rows[HI, i] = found.mean(), found.min(), found.max()
+            rows[XLO, i], rows[XHI, i] = at[found.argmin()], at[found.argmax()]
+    return blocks.encode(series, k, begin, rows)
 
 
 @dataclass
@@ -82,7 +67,10 @@ class Written:
     base: Path
     name: str
     refresh: float = 0.2
-    n: int = 0
+    generation: str = "first"
+    n: int = 1
+    recent: int = 0
+    tiles: int = 0
     revision: int = 0
     state: dict[str, Any] = field(default_factory=dict)
     services: dict[str, bool] = field(default_factory=lambda: {"collector": True, "analyzer": True, "renderer": True})
@@ -91,6 +79,7 @@ class Written:
     notes: list[str] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     made: int = 0
+    levels: dict[int, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder.joinpath("tiles").mkdir(parents=True, exist_ok=True)
@@ -104,7 +93,7 @@ class Written:
     def script(self, path: str, data: dict[str, Any]) -> None:
         target = self.folder / path
         temporary = target.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_bytes(b"avaliacoes(" + page.json_for_script({"session": self.name, **data}) + b");\n")
+        temporary.write_bytes(b"avaliacoes(" + blocks.json_for_script({"session": self.name, "generation": self.generation, **data}) + b");\n")
         os.replace(temporary, target)
 
     def add(self, category: str, metric: str, y: Any, x: Any = None, t: Any = None, **info: Any) -> Line:
@@ -158,14 +147,20 @@ class Written:
 
     def write_tiles(self, line: Line, k: int) -> None:
         """All complete tiles of one level, and the index."""
-        size, tiles = ROWS * k, len(line.x) // (ROWS * k)
+        size, tiles = ROWS * k, -(-len(line.x) // (ROWS * k))
         for i in range(tiles):
             cut = slice(i * size, (i + 1) * size)
-            self.script(f"tiles/{line.info['id']}-{k}-{i}.js", {"kind": "tile", "id": line.info["id"], "k": k, "i": i, "block": block(line.info["id"], k, 0, line.x[cut], line.t[cut], line.y[cut])})  # fmt: skip
-        self.levels = getattr(self, "levels", {})
+            self.script(f"tiles/{line.info['id']}-{k}-{i}.js", {"kind": "tile", "id": line.info["id"], "k": k, "i": i, "block": block(line.info["id"], k, i * ROWS, line.x[cut], line.t[cut], line.y[cut])})  # fmt: skip
         at = self.levels.setdefault(line.info["id"], {})
-        at[str(k)] = {"x": [float(line.x[i * size]) for i in range(tiles)], "t": [float(line.t[i * size]) for i in range(tiles)], "rows": ROWS}  # fmt: skip
-        self.script(f"tiles/{line.info['id']}.js", {"kind": "tiles", "id": line.info["id"], "levels": at})
+        at[str(k)] = {"x": [float(line.x[i * size]) for i in range(tiles)], "t": [float(line.t[i * size]) for i in range(tiles)], "last": -(-(len(line.x) - (tiles - 1) * size) // k)}  # fmt: skip
+        self.tiles += 1
+        self.script(f"tiles/{line.info['id']}.js", {"kind": "tiles", "id": line.info["id"], "r": self.tiles, "levels": at})
+
+    def write_recent(self, records: int = 1000) -> None:
+        """The latest records of the series that the base has thinned."""
+        found = [block(one.info["id"], 1, len(one.x) - records, one.x[-records:], one.t[-records:], one.y[-records:]) for one in self.lines if one.k > 1]  # fmt: skip
+        self.recent += 1
+        self.script("recent.js", {"kind": "recent", "r": self.recent, "blocks": found})
 
     def alert(self, **row: Any) -> dict[str, Any]:
         now = time.time()
@@ -184,12 +179,12 @@ class Written:
         if self.rows:
             self.revision += 1
             total = {level: sum(row["level"] == level for row in self.rows) for level in ("ERROR", "WARNING", "INFO")}
-            self.script(f"alerts-{self.revision}.js", {"kind": "alerts", "r": self.revision, "rows": self.rows, "total": total, "retention_minutes": 30})  # fmt: skip
+            self.script(f"alerts-{self.revision}.js", {"kind": "alerts", "r": self.revision, "rows": self.rows, "left_out": 0, "total": total, "retention_minutes": 30})  # fmt: skip
         self.script("manifest.js", self.manifest(time.time() if at is None else at))
 
     def manifest(self, at: float) -> dict[str, Any]:
         newest = max((float(one.x[-1]) for one in self.lines), default=None)
-        return {"kind": "manifest", "v": 1, "written": at, "refresh": self.refresh, "base": self.made, "oldest": self.made, "last": self.n, "alerts": self.revision, "state": self.state, "services": self.services,
+        return {"kind": "manifest", "v": 1, "written": at, "refresh": self.refresh, "base": self.made, "oldest": self.made, "last": self.n, "alerts": self.revision, "recent": self.recent, "tiles": self.tiles, "state": self.state, "services": self.services,
                 "step": newest, "records": max((len(one.x) for one in self.lines), default=0), "rate": 20.0, "per_category": {}, "dropped": 0, "broken": 0, "notes": self.notes,
                 "facts": {"host": "box", "script": "train.py", "python": "3.12.1", "version": "1", "pid": 1, "config": {}},
                 "settings": {"moving_average_window": 20, "convergence_window": 50, "gradient_threshold_high": 10.0, "gradient_threshold_low": 1e-8, "zeros_ratio_threshold": 0.5, "alert_retention_minutes": 30, "history_window": 1000}}  # fmt: skip
@@ -197,7 +192,7 @@ class Written:
     def line_of_runs(self) -> dict[str, Any]:
         firing = {level: n for level in ("ERROR", "WARNING", "INFO") if (n := sum(row["level"] == level and row["state"] == "firing" for row in self.rows))}  # fmt: skip
         better = {"loss": "min", "episode_reward": "max"}
-        return {"session": self.name, "page": f"dashboard_{self.name}.html", "active": self.state["active"], "state": self.state, "step": self.manifest(0)["step"], "records": 1, "started": self.state["started"], "last_record": self.state["last_record"], "alerts": firing,
+        return {"session": self.name, "page": f"dashboard_{self.name}.html", "live": True, "active": self.state["active"], "state": self.state, "step": self.manifest(0)["step"], "records": 1, "started": self.state["started"], "last_record": self.state["last_record"], "alerts": firing,
                 "metrics": [{"category": one.info["category"], "metric": one.info["metric"], "component": one.info["component"], "stat": one.stat(), "better": better.get(one.info["metric"])} for one in self.lines]}  # fmt: skip
 
 
@@ -206,15 +201,15 @@ def write_runs(base: Path, runs: list[Written], refresh: float = 0.2) -> None:
     target = own_dir(base) / "live" / "runs.js"
     data = {"kind": "runs", "v": 1, "written": time.time(), "refresh": refresh, "runs": [run.line_of_runs() for run in runs]}  # fmt: skip
     temporary = target.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(b"avaliacoes(" + page.json_for_script(data) + b");\n")
+    temporary.write_bytes(b"avaliacoes(" + blocks.json_for_script(data) + b");\n")
     os.replace(temporary, target)
 
 
-def write_page(base: Path, session: str | None, refresh: float = 0.2, data: list[dict[str, Any]] | None = None) -> Path:
+def write_page(base: Path, session: str | None, refresh: float = 0.2, inside: list[dict[str, Any]] | None = None) -> Path:
     """The page of a session, or of all runs; the chart library beside it."""
     kit = page.prepare(base)
     target = base / (f"dashboard_{session}.html" if session else "dashboard.html")
-    target.write_bytes(page.page(session, kit, refresh, data))
+    target.write_bytes(page.page(session, kit, refresh, inside))
     return target
 
 
