@@ -130,7 +130,7 @@ const Alerts = (() => {
     const bounds = items.flatMap(({ row }) => [row.first_seen_step ?? row.step, row.last_step ?? row.step]).filter(Number.isFinite);
     const fires = items.filter(({ row }) => !over(row)).length;
     const head = button('bunch', '', '', () => { if (opened.has(key)) opened.delete(key); else opened.add(key); show(runs, true); });
-    head.append(icon(name), make('span', 'rule', words(rule)), make('span', 'times', `× ${items.length}`), make('span', 'when', [bounds.length ? `steps ${count(Math.min(...bounds))} to ${count(Math.max(...bounds))}` : '', fires ? `${fires} not over` : 'all over'].filter(Boolean).join(' · ')));
+    head.append(make('span', 'line', icon(name), make('span', 'rule', words(rule)), make('span', 'times', `× ${items.length}`)), make('span', 'when', [bounds.length ? `steps ${count(Math.min(...bounds))} to ${count(Math.max(...bounds))}` : '', fires ? `${fires} not over` : 'all over'].filter(Boolean).join(' · ')));
     head.setAttribute('aria-expanded', String(open));
     return make('li', `several ${name}`, head, open ? make('ul', '', ...items.slice(0, 60).map((item) => alert(item, runs))) : '');
   }
@@ -148,13 +148,16 @@ const Alerts = (() => {
       return make('section', `level ${name}`, heading, make('ul', '', ...groups.map((g) => group(g, name, runs))));
     });
     if (!last.length) parts.push(make('p', 'quietly', quietRuns.length ? 'None known. The analyzer is not running, so nobody is looking.' : older.length ? 'Nothing fires.' : 'None so far.'));
+    const untold = runs().reduce((n, r) => n + ((r.alerts && r.alerts.left_out) || 0), 0);
+    if (untold) parts.push(make('p', 'quietly', `${count(untold)} more are in the file of alerts.`));
     if (older.length) parts.push(button('tool', every ? 'Hide older ones' : `Show ${older.length} older, resolved`, '', () => { every = !every; show(runs, true); }));
     $('alert-list').replaceChildren(...parts);
     if (focused >= 0) { const b = $('alert-list').querySelectorAll('button')[focused]; if (b) b.focus(); }
     const firing = LEVELS.map((name) => [name, found.filter((o) => o.row.level === name && !over(o.row) && !o.row.silenced_by).length]).filter(([, n]) => n);
     $('levels').replaceChildren(...firing.map(([name, n]) => { const a = make('a', `badge ${name}`, icon(name), `${n} ${WORDS[name][n === 1 ? 1 : 2]}`); a.href = '#alerts'; a.addEventListener('click', (e) => { e.preventDefault(); $('alerts').scrollIntoView({ block: 'start' }); $('alerts').focus(); }); return a; }));
+    if (!firing.length && runs().some((r) => r.manifest)) $('levels').replaceChildren(make('span', 'hint', quietRuns.length ? '' : 'no alerts fire'));
     $('main').classList.toggle('alerted', last.length > 0 || older.length > 0 || quietRuns.length > 0);
-    $('alerts').hidden = !runs().length;
+    $('alerts').hidden = !$('main').classList.contains('alerted');
     return true;
   }
   /** The next or previous alert by its place in time, for the keyboard. */

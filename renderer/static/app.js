@@ -50,7 +50,17 @@
     await Kit.breathe();
     Charts.paint();
   }
-  function head() { if (all) { Head.folder(Data.listing, shown()); Runs.update(); } else Head.session(Data.run(page.session)); }
+  function head() { if (all) { Head.folder(Data.listing, shown()); Runs.update(); legend(); } else Head.session(Data.run(page.session)); }
+  /** Which colour is which run: once for all charts of the page of all, in sight while they scroll. */
+  function legend() {
+    const groups = grouping(), runs = shown().map((r) => r.name), of = new Map();
+    for (const name of runs) { const key = groups ? groups(name) : name; of.set(key, (of.get(key) || 0) + 1); }
+    const list = [...of].map(([name, n]) => [n > 1 || !groups ? name : runs.find((r) => groups(r) === name), n]), key = JSON.stringify(list.map(([name]) => [name, Kit.colour(name)]));
+    $('legend').hidden = !all || !list.length;
+    if ($('legend').dataset.key === key) return;
+    $('legend').dataset.key = key;
+    $('legend').replaceChildren(...list.map(([name, n]) => { const swatch = make('span', 'swatch'); swatch.style.setProperty('--swatch', Kit.colour(name)); return make('li', '', swatch, Kit.cut(name, 60), n > 1 ? make('span', 'hint', `mean and band of ${n}`) : ''); }));
+  }
   function refresh(force) {
     const runs = shown();
     marks = Alerts.marks(runs);
@@ -117,9 +127,9 @@
     $('logx').disabled = View.state.axis === 'time';
     tell($('outliers'), 'aria-pressed', String(outliers));
     $('reset').disabled = !View.state.range;
-    say($('where'), View.state.range ? `${View.words(View.state.range[0])} to ${View.words(View.state.range[1]).replace(/^step /, '')}` : 'all, following');
+    say($('where'), View.state.range ? View.state.range.map((v) => View.words(v).replace(/^step /, '')).join(' to ') : 'all, following');
     const theme = choice('theme', 'auto');
-    say($('theme'), { auto: 'auto', light: 'light', dark: 'dark' }[theme]);
+    say($('theme'), `◐ ${theme}`);
     $('theme').setAttribute('aria-label', `Colours: ${theme}`);
   }
   function smooth(kind) { how.kind = kind; choose('smooth', kind); controls(); Charts.markAll(); Charts.paint(); }
@@ -162,6 +172,15 @@
     act();
   });
 
+  /** The chart library. Its part for maps brings a style of its own, which the page's policy refuses and nothing here needs: it is not put in. */
+  async function library() {
+    const { head } = document, put = head.appendChild;
+    head.appendChild = (e) => (e.tagName === 'STYLE' && e.textContent.includes('maplibregl') ? e : put.call(head, e));
+    const there = await Data.load(page.plotly);
+    delete head.appendChild;
+    return there;
+  }
+
   // ---- begin
   say($('session'), all ? 'Runs' : page.session);
   $('home').hidden = all;
@@ -175,11 +194,12 @@
     img.alt = `Charts of ${page.session} as a picture`;
     img.src = page.image;
     $('panels').append(make('section', 'card picture', img));
-    Data.listeners.add((event) => { if (event.kind === 'data') img.src = `${page.image}?t=${Date.now()}`; });
+    let drawn = 0;
+    Data.listeners.add((event) => { const at = event.kind === 'manifest' && event.run.manifest ? event.run.manifest.drawn : 0; if (at && at !== drawn) { drawn = at; img.src = `${page.image}?t=${at}`; } });
   } else if (page.mode === 'tables' || page.mode === 'image') $('panels').append(make('p', 'card empty', 'No charts: the renderer found neither plotly nor matplotlib. `pip install plotly` brings them; the table below has the numbers.'));
   if (page.mode !== 'plotly') $('table').open = true;
   if (Data.runs.size) { marks = Alerts.marks(shown()); waiting.alerts = true; for (const r of Data.runs.values()) r.series.forEach((s) => waiting.touched.add(s.chart)); plan(); }
   if (all || !Data.run(page.session).inline) poll(); else timer = setTimeout(poll, 60000);
   const ready = () => { Charts.settings.ready = true; controls(); Charts.markAll(); Charts.paint(); };
-  if (page.mode === 'plotly') Data.load(page.plotly).then((there) => { if (there && window.Plotly) ready(); else { say($('waiting'), 'The chart library is missing beside this page; the table below has the numbers.'); $('waiting').hidden = false; $('table').open = true; } });
+  if (page.mode === 'plotly') library().then((there) => { if (there && window.Plotly) ready(); else { say($('waiting'), 'The chart library is missing beside this page; the table below has the numbers.'); $('waiting').hidden = false; $('table').open = true; } });
 })();

@@ -101,7 +101,7 @@ const Charts = (() => {
       this.stale = true;
     }
     draw() {
-      const env = settings.env(this), width = this.plot.clientWidth, height = this.plot.clientHeight;
+      const env = settings.env(this), width = this.table ? this.area.clientWidth : this.plot.clientWidth, height = this.table ? 200 : this.plot.clientHeight;
       if (width < 40 || height < 30) return;
       this.stale = false;
       const f = (this.figure = Figure.build(this.spec, env, width, height));
@@ -120,7 +120,7 @@ const Charts = (() => {
       this.root.classList.toggle('nothing', nothing);
       tell(this.root, 'aria-label', `${this.spec.title}, ${last ? `last ${last}` : 'no data'}${f.said ? `, ${f.said}` : ''}, ${f.curves.length} ${f.curves.length === 1 ? 'curve' : 'curves'}, ${View.words(f.range[0])} to ${View.words(f.range[1])}`);
       if (this.table) { const sheet = Readout.sheet(this); if (this.sheet) this.sheet.replaceWith(sheet); else this.area.append(sheet); this.sheet = sheet; }
-      if (!window.Plotly) return;
+      if (!window.Plotly || this.table) return;
       window.Plotly.react(this.plot, f.traces, f.layout, CONFIG);
       if (!this.drawn) {
         this.plot.on('plotly_relayout', (change) => this.zoomed(change));
@@ -149,7 +149,7 @@ const Charts = (() => {
         b.setAttribute('aria-pressed', String(!this.hidden.has(c.key)));
         return b;
       };
-      const many = f.every.length > 1 && !(this.spec.small && f.every.every((c) => c.run !== f.every[0].run && !c.series.component));
+      const many = f.every.length > 1 && f.every.length > new Set(f.every.map((c) => c.run)).size;
       this.chips.replaceChildren(...(many ? f.every.slice(0, 40).map(chip) : []));
     }
   }
@@ -194,7 +194,7 @@ const Charts = (() => {
   addEventListener('pointerup', released, true);
   addEventListener('pointercancel', released, true);
   document.addEventListener('visibilitychange', () => { if (!document.hidden) { for (const c of inSight) if (c.stale) dirty.add(c); paint(); } });
-  View.listeners.add(() => { markAll(); paint(); });
+  View.listeners.add(() => { Readout.leave(); markAll(); paint(); });
   Kit.themes.add(() => { for (const c of charts.values()) c.legendKey = ''; markAll(); paint(); });
   return { Chart, charts, inSight, mark, markAll, paint, settings, touch };
 })();

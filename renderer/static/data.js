@@ -18,8 +18,13 @@ const Data = (() => {
   const f32 = (text) => new Float32Array(bytes(text).buffer);
   const u32 = (text) => new Uint32Array(bytes(text).buffer);
 
-  /** Steps are mostly even, and then told as [first, step]. */
-  const steps = (block) => (Array.isArray(block.x) ? Float64Array.from({ length: block.len }, (_, i) => block.x[0] + i * block.x[1]) : f64(block.x));
+  /** Steps are mostly even, and then told as [first, step], or [first, step, last] where the last bucket is not full. */
+  function steps(block) {
+    if (!Array.isArray(block.x)) return f64(block.x);
+    const [first, step, last] = block.x, found = Float64Array.from({ length: block.len }, (_, i) => first + i * step);
+    if (last !== undefined) found[block.len - 1] = last;
+    return found;
+  }
   const times = (block) => (block.t0 === undefined ? f64(block.t) : Float64Array.from(u32(block.t), (ms) => block.t0 + ms / 1000));
   /** Steps of the extremes: with `near` as distances from the bucket's own. */
   const where = (block, text, x) => (!text ? x : block.near ? Float64Array.from(f32(text), (back, i) => x[i] - back) : f64(text));
@@ -55,7 +60,8 @@ const Data = (() => {
         this.hi.set(value(block.hi), from);
         this.xlo.set(where(block, block.xlo, x), from);
         this.xhi.set(where(block, block.xhi, x), from);
-        if (block.n) this.n.set(u32(block.n), from); else this.n.fill(k, from, from + len);
+        if (typeof block.n === 'string') this.n.set(u32(block.n), from); else this.n.fill(k, from, from + len);
+        if (typeof block.n === 'number') this.n[from + len - 1] = block.n; // the last one is not full
         if (block.bad) this.bad.set(u32(block.bad), from); else this.bad.fill(0, from, from + len);
       } else {
         for (let i = 0; i < len; i++) { const good = Number.isFinite(mean[i]); this.n[from + i] = good; this.bad[from + i] = !good; }

@@ -26,6 +26,12 @@ const Figure = (() => {
     }
     return found;
   }
+  const uids = new Map();
+  /** A trace's identity as Plotly wants it: it goes into selectors, so names do not. */
+  function uid(key) {
+    if (!uids.has(key)) uids.set(key, `t${uids.size}`);
+    return uids.get(key);
+  }
   /** The i-th colour that is not `taken`. */
   function other(taken, i) {
     const rest = [];
@@ -52,8 +58,8 @@ const Figure = (() => {
     const lone = grouped.length ? shown.filter((c) => !c.inBand) : shown;
     const order = [...lone].sort((p, q) => q.faint - p.faint);
     for (const c of order) if (!c.faint || !c.smoothed) {
-      const alone = !c.smoothed;
-      line(c, '', c.rx, c.ry, { opacity: alone ? (c.faint ? 0.7 : 1) : 0.3, line: { color: c.tone, width: alone ? (c.faint ? 1.1 : 1.5) : 1, dash: c.dash } });
+      const alone = !c.smoothed, few = c.cells.length <= 40;
+      line(c, '', c.rx, c.ry, { mode: few ? 'lines+markers' : 'lines', marker: { size: 4, color: c.tone }, opacity: alone ? (c.faint ? 0.7 : 1) : few ? 0.5 : 0.3, line: { color: c.tone, width: alone ? (c.faint ? 1.1 : 1.5) : 1, dash: c.dash } });
       const dots = isolated(c.rx, c.ry);
       if (dots.x.length) traces.push({ uid: `${c.key}/dots`, ...dots, type: 'scatter', mode: 'markers', hoverinfo: 'skip', opacity: alone ? 1 : 0.5, marker: { size: 5, color: c.tone } });
     }
@@ -85,13 +91,14 @@ const Figure = (() => {
     limits(spec, env, y0, y1, ylog, shapes, notes);
     resumed(shown, a, b, shapes);
     const { focus } = View.state;
-    if (focus) shapes.push({ type: 'rect', xref: 'x', x0: focus.x0, x1: focus.x1, yref: 'paper', y0: 0, y1: 1, line: { width: 0 }, fillcolor: css(`--${focus.level.toLowerCase()}`), opacity: 0.13, layer: 'below' });
+    if (focus) shapes.push({ type: 'rect', xref: 'x', x0: focus.x0, x1: focus.x1, yref: 'paper', y0: 0, y1: 1, line: { width: 0 }, fillcolor: css(`--${focus.level.toLowerCase()}`), opacity: 0.09, layer: 'below' });
+    for (const t of traces) t.uid = uid(t.uid);
     const axis = { gridcolor: css('--grid'), linecolor: css('--line'), zeroline: false, ticks: '', tickmode: 'array', tickfont: { color: css('--soft'), size: 11 }, automargin: false };
-    const about = Math.max(2, Math.round((width - MARGIN.l) / 84)), rows = Math.max(2, Math.round((height - 30) / 44));
+    const about = Math.max(2, Math.round((width - MARGIN.l) / 84)), rows = Math.max(2, Math.round((height - 30) / (height < 130 ? 22 : 38)));
     const yticks = ylog ? View.decades(10 ** y0, 10 ** y1, rows) : View.nice(y0, y1, rows);
     const layout = {
       width, height, margin: MARGIN, showlegend: false, hovermode: false, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', dragmode: env.touch ? false : 'zoom',
-      uirevision: 'kept', font: { family: 'inherit', size: 11, color: css('--soft') }, shapes, annotations: notes,
+      uirevision: 'kept', font: { family: getComputedStyle(document.body).fontFamily, size: 11, color: css('--soft') }, shapes, annotations: notes,
       xaxis: { ...axis, type: logx ? 'log' : 'linear', range: logx ? [Math.log10(a), Math.log10(b)] : [a, b], uirevision: View.state.rev, ...View.ticks(a, b, about) },
       yaxis: { ...axis, type: ylog ? 'log' : 'linear', range: [y0, y1], fixedrange: true, uirevision: View.state.rev, tickvals: yticks, ticktext: yticks.map((v) => (spec.percent ? percent(v) : short(v))) },
     };

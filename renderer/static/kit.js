@@ -103,7 +103,7 @@ const Kit = (() => {
     if (a === 0) text = '0';
     else if (Number.isInteger(v) && a < 1e7) text = v.toLocaleString('en-US');
     else if (a < 1e-3 || a >= 1e6) text = v.toExponential(digits - 2).replace(/\.?0+e/, 'e').replace('e+', 'e');
-    else text = String(Number(v.toPrecision(digits)));
+    else { const n = Number(v.toPrecision(digits)); text = a >= 1000 ? n.toLocaleString('en-US') : String(n); }
     return text.replace(/^-/, '−').replace('e-', 'e−');
   }
   const percent = (v) => (Number.isFinite(real(v)) ? `${short(real(v) * 100, 3)} %` : short(v));

@@ -128,8 +128,9 @@ const Readout = (() => {
   }
   function sheet(chart) {
     const rows = seen(chart), many = new Set(rows.map((r) => `${r.run}/${r.series}/${r.part}`)).size > 1, shown = rows.slice(-SHEET_ROWS).reverse();
+    const runs = new Set(rows.map((r) => r.run)).size;
     const heads = [...(many ? ['Curve'] : []), 'Step', 'Time', 'Value', 'Smoothed', 'Lowest', 'Highest', 'Records'];
-    const body = shown.map((r) => make('tr', '', ...[...(many ? [[r.run, r.series, r.part].filter(Boolean).join(' · ')] : []), Kit.count(r.step), Kit.clock(r.time), words(chart, r.value),
+    const body = shown.map((r) => make('tr', '', ...[...(many ? [[runs > 1 ? r.run : '', r.series, r.part].filter(Boolean).join(' · ')] : []), Kit.count(r.step), Kit.clock(r.time), words(chart, r.value),
       r.smoothed === null ? '' : words(chart, r.smoothed), r.records + r.not_finite > 1 ? words(chart, r.lowest) : '', r.records + r.not_finite > 1 ? words(chart, r.highest) : '', Kit.count(r.records + r.not_finite)].map((text) => make('td', '', text))));
     const table = make('table', '', make('caption', '', `${chart.spec.title}: ${rows.length > SHEET_ROWS ? `the last ${SHEET_ROWS} of ${Kit.count(rows.length)} rows in sight` : `${Kit.count(rows.length)} rows in sight`}, newest first`),
       make('thead', '', make('tr', '', ...heads.map((h) => { const th = make('th', '', h); th.scope = 'col'; return th; }))), make('tbody', '', ...body));

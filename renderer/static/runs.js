@@ -13,10 +13,10 @@ const Runs = (() => {
   const words = () => state.filter.toLowerCase().split(/\s+/).filter(Boolean);
   const matches = (name) => words().every((w) => name.toLowerCase().includes(w));
   const listed = () => Data.listing.runs || [];
-  const newest = () => [...listed()].sort((p, q) => (q.started || 0) - (p.started || 0));
+  const newest = () => listed().filter((r) => r.live !== false).sort((p, q) => (q.started || 0) - (p.started || 0));
   /** Names of the runs to draw: chosen by hand, else the newest one, or those active, or the newest few; of them, those that match. */
   function shown() {
-    const there = new Set(listed().map((r) => r.session));
+    const there = new Set(listed().filter((r) => r.live !== false).map((r) => r.session));
     let names;
     if (state.latest) names = newest().slice(0, 1).map((r) => r.session);
     else if (state.chosen) names = state.chosen.filter((n) => there.has(n));
@@ -74,6 +74,8 @@ const Runs = (() => {
     const tr = make('tr', on ? 'on' : ''), name = l.session, box = make('input'), swatch = make('input', 'pick'), id = state.group ? groupOf(name) : name;
     box.type = 'checkbox';
     box.checked = on;
+    box.disabled = l.run.live === false;
+    if (box.disabled) { box.title = 'Its curves are on its own page'; tr.classList.add('thin'); }
     box.setAttribute('aria-label', `Show ${name} in the charts`);
     box.addEventListener('change', () => pick(name, box.checked));
     swatch.type = 'color';
@@ -98,7 +100,7 @@ const Runs = (() => {
     const select = $('compare'), options = all.map((m) => m.key).join('\n');
     if (select.dataset.key !== options) {
       select.dataset.key = options;
-      select.replaceChildren(...all.map((m) => { const o = make('option', '', Kit.cut(m.key, 80) + (m.better ? ` (${m.better === 'max' ? 'higher' : 'lower'} is better)` : '')); o.value = m.key; return o; }));
+      select.replaceChildren(...all.map((m) => { const o = make('option', '', Kit.cut(m.key, 80) + (m.better ? ` (best: ${m.better === 'max' ? 'highest' : 'lowest'})` : '')); o.value = m.key; return o; }));
       select.value = state.metric;
     }
     const on = new Set(shown()), lines = listed().filter((r) => matches(r.session)).map(line).sort(order);

@@ -95,7 +95,7 @@ const View = (() => {
     const rough = (b - a) / Math.max(1, about), unit = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 2.5, 5, 10].find((m) => m * unit >= rough * 0.999) * unit;
     const found = [];
     for (let i = Math.ceil(a / step - 1e-9); i * step <= b + step * 1e-9 && found.length < 50; i++) found.push(Number((i * step).toPrecision(12)));
-    return found;
+    return found.length < 2 && about < 12 ? nice(a, b, about + 2) : found;
   }
   function decades(a, b, about) {
     const low = Math.log10(a), high = Math.log10(b);
