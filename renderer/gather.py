@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -82,45 +83,56 @@ class Columns:
         self.steps.append(steps)
         self.times.append(times)
         found: dict[Key, list[tuple[Places | None, Floats]]] = {}
-        shapes = _shapes(records)
-        for shape, places in shapes.items():
-            alike = records if places is None else [records[place] for place in places]
-            at_places = None if places is None else np.array(places)
-            self._alike(category, shape, alike, at_places, found)
+        if not self._uniform(category, records, found):
+            for shape, places in _shapes(records).items():
+                self._alike(category, shape, [records[place] for place in places], np.array(places), found)
         for key, parts in found.items():
             self._parts.setdefault(key, []).append(_in_order(parts, steps, times))
+
+    def _uniform(
+        self, category: str, records: Sequence[Record], found: dict[Key, list[tuple[Places | None, Floats]]]
+    ) -> bool:
+        """Take records that all have the same fields, numbers alone as metrics, by one producer; False if they are not such."""
+        first = records[0]
+        if set(map(len, records)) != {len(first)} or not (_same(records, "_p") and _same(records, "component")):
+            return False
+        shape = _shape(first)
+        names = [name for name in shape.names if name not in _NOT_METRICS and name != "component"]
+        if len(names) < 2:
+            return False
+        try:
+            # Of as many fields each, the same names or one is missing.
+            flat: list[Any] = list(chain.from_iterable(map(itemgetter(*names), records)))
+            sum(flat)  # whatever is no number refuses to be added
+        except (KeyError, TypeError):
+            return False
+        table = np.fromiter(flat, float, len(flat)).reshape(len(records), len(names)).T.copy()
+        for row, name in zip(table, names, strict=True):
+            found.setdefault(_key(category, name, shape.component, shape.producer), []).append((None, row))
+        return True
 
     def _alike(
         self,
         category: str,
         shape: _Shape,
         records: Sequence[Record],
-        places: Places | None,
+        places: Places,
         found: dict[Key, list[tuple[Places | None, Floats]]],
     ) -> None:
-        names = [name for name in shape.names if name not in _NOT_METRICS]
-        if not names:
-            return
-        pick = itemgetter(*names)
-        flat: list[Any] = list(chain.from_iterable(map(pick, records)) if len(names) > 1 else map(pick, records))
-        if set(map(type, flat)) <= _NUMBERS:
-            table = np.fromiter(flat, float, len(flat)).reshape(len(records), len(names))
-            for column, name in enumerate(names):
-                key = _key(category, name, shape.component, shape.producer)
-                found.setdefault(key, []).append((places, table[:, column]))
-            return
+        """Take records of one shape, which stand at `places`, column by column."""
         odd = _Odd(category, shape.producer, self.texts)
-        for column, name in enumerate(names):
-            values = flat[column :: len(names)]
+        for name in shape.names:
+            if name in _NOT_METRICS:
+                continue
+            values = [record[name] for record in records]
             if set(map(type, values)) <= _NUMBERS:
                 key = _key(category, name, shape.component, shape.producer)
-                found.setdefault(key, []).append((places, np.fromiter(values, float, len(values))))
+                found.setdefault(key, []).append((places, np.array(values, float)))
                 continue
             for place, value in enumerate(values):
                 odd.take(name, shape.component, value, place, 0)
         for key, (inside, numbers) in odd.numbers.items():
-            at = np.array(inside)
-            found.setdefault(key, []).append((at if places is None else places[at], np.array(numbers, float)))
+            found.setdefault(key, []).append((places[np.array(inside)], np.array(numbers, float)))
 
 
 class _Odd:
@@ -151,6 +163,7 @@ class _Odd:
                     self.take(f"{name}.{inner}", component, deeper, place, depth + 1)
 
 
+@lru_cache(8192)
 def _key(category: str, name: str, component: str, producer: str) -> Key:
     if category == "gradients" and not component and name.startswith(_OF_PARTS):
         prefix = next(prefix for prefix in _OF_PARTS if name.startswith(prefix))
@@ -168,23 +181,20 @@ def _bounded(name: str) -> str:
     return f"{name[: _NAME_CHARS - 10]}… {digest}"
 
 
-def _shapes(records: Sequence[Record]) -> dict[_Shape, list[int] | None]:
-    """The shapes among records, and the places of the records of each; None: all of them."""
-    first = records[0]
-    if len(set(map(tuple, records))) == 1 and _same(records, "_p") and _same(records, "component"):
-        return {_shape(first): None}
-    found: dict[_Shape, list[int] | None] = {}
+def _shapes(records: Sequence[Record]) -> dict[_Shape, list[int]]:
+    """The shapes among records, and the places of the records of each."""
+    found: dict[_Shape, list[int]] = {}
     for place, record in enumerate(records):
-        places = found.setdefault(_shape(record), [])
-        if places is not None:
-            places.append(place)
+        found.setdefault(_shape(record), []).append(place)
     return found
 
 
 def _same(records: Sequence[Record], name: str) -> bool:
-    """Whether a field that is in all of the records or in none is absent, or the same text in each."""
-    value = records[0].get(name, "")
-    return isinstance(value, str) and (name not in records[0] or all(record[name] == value for record in records))
+    """Whether a field is absent from the first record, or the same text in each."""
+    if name not in records[0]:
+        return True
+    value = records[0][name]
+    return isinstance(value, str) and all(record.get(name) == value for record in records)
 
 
 def _shape(record: Record) -> _Shape:

@@ -26,6 +26,7 @@ from renderer.gather import NON_FINITE, Columns, Floats, Key
 POLL_BYTES: Final = 4 << 20
 #: Read and decoded in one go: small enough for the processor's own memory, twice as quick as a megabyte.
 _BLOCK: Final = 64 << 10
+_FEED: Final = ord("\n")
 MAX_TEXTS: Final = 40
 _GAPS_FED: Final = 1000
 _RATE_OVER_S: Final = 10.0
@@ -154,7 +155,7 @@ class Reading(Generic[S]):
     def _restart(self, category: str, source: Source, blocks: list[Block], replaced: bool) -> None:
         """The file was cut short or replaced: what it holds now is the truth, unless it goes on where the old one ended."""
         self.restarted_files += 1
-        first = _decode(blocks[0].data, Tail(source.tail.path))[:1] if blocks else []
+        first = decode_lines(blocks[0].data, Tail(source.tail.path))[:1] if blocks else []
         last = source.last_seq.get(str(first[0].get("_p", ""))) if replaced and first else None
         next_seq = first[0].get("_q") if first else None
         self.forget(category)
@@ -173,7 +174,7 @@ class Reading(Generic[S]):
         columns = Columns()
         records: list[Record] = []
         for block in blocks:
-            records = _decode(block.data, source.tail)
+            records = decode_lines(block.data, source.tail)
             if category in (LIFECYCLE, ALERTS):
                 take = self._lifecycle if category == LIFECYCLE else self.take_alert
                 for record in records:
@@ -305,9 +306,9 @@ def _read_blocks(tail: Tail, limit: int) -> tuple[list[Block], bool]:
         os.close(fd)
 
 
-def _decode(data: bytes, tail: Tail) -> list[Record]:
+def decode_lines(data: bytes, tail: Tail) -> list[Record]:
     """The records of whole lines; those that are none are counted in `tail.broken`."""
-    lines = data.count(b"\n")
+    lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == _FEED))
     try:
         found = orjson.loads(b"[" + data[:-1].replace(b"\n", b",") + b"]")
         if len(found) == lines and set(map(type, found)) == {dict}:

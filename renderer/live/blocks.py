@@ -57,16 +57,25 @@ def encode(series: int, k: int, begin: int, rows: Floats) -> Block:
             block["xlo"], block["xhi"] = _pack(back[0], "<f4"), _pack(back[1], "<f4")
         else:
             block["xlo"], block["xhi"] = _pack(rows[XLO], "<f8"), _pack(rows[XHI], "<f8")
-        block["n"] = None if bool((rows[N] == k).all()) else _pack(rows[N], "<u4")
+        whole = rows[N] == k
+        if bool(whole[:-1].all()):
+            block["n"] = None if bool(whole.all()) else int(rows[N, -1])
+        else:
+            block["n"] = _pack(rows[N], "<u4")
         block["bad"] = _pack(rows[BAD], "<u4") if bool(rows[BAD].any()) else None
     return block
 
 
 def _steps(x: Floats) -> Any:
-    if len(x):
-        step = float(x[1] - x[0]) if len(x) > 1 else 1.0
-        if abs(x[0]) < 2**53 and step == int(step) and bool((x == x[0] + step * np.arange(len(x))).all()):
-            return [_short(float(x[0])), _short(step)]
+    """Steps as `[first, step]` where they are evenly spaced, `[first, step, last]` where all but the last are."""
+    size = len(x)
+    if size:
+        step = float(x[1] - x[0]) if size > 1 else 1.0
+        if abs(x[0]) < 2**53 and step == int(step):
+            even = x == x[0] + step * np.arange(size)
+            if bool(even[:-1].all()):
+                pair = [_short(float(x[0])), _short(step)]
+                return pair if even[-1] else [*pair, _short(float(x[-1]))]
     return _pack(x, "<f8")
 
 
@@ -101,6 +110,8 @@ def decode(block: Block) -> Floats:
     rows = np.empty((3 if k == 1 else 9, size))
     held = block["x"]
     rows[X] = held[0] + held[1] * np.arange(size) if isinstance(held, list) else _unpack(held, "<f8")
+    if isinstance(held, list) and len(held) > 2:
+        rows[X, -1] = held[2]
     rows[T] = block["t0"] + _unpack(block["t"], "<u4") / 1000 if "t0" in block else _unpack(block["t"], "<f8")
     kind = "<f8" if block.get("wide") else "<f4"
     rows[MEAN] = _unpack(block["mean"], kind)
@@ -109,7 +120,9 @@ def decode(block: Block) -> Floats:
         for row, name in ((XLO, "xlo"), (XHI, "xhi")):
             rows[row] = rows[X] - _unpack(block[name], "<f4") if block.get("near") else _unpack(block[name], "<f8")
         rows[BAD] = 0 if block["bad"] is None else _unpack(block["bad"], "<u4")
-        rows[N] = k if block["n"] is None else _unpack(block["n"], "<u4")
+        rows[N] = _unpack(block["n"], "<u4") if isinstance(block["n"], str) else k
+        if isinstance(block["n"], int):
+            rows[N, -1] = block["n"]
     return rows
 
 

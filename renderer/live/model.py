@@ -29,6 +29,8 @@ MAX_ROWS: Final = 2_000
 #: Bytes of one bucket on the wire, for the budget: a level of single records, and coarser ones; unevenly spaced steps cost more, and so
 #: do values that need eight bytes, or counts of non-finite ones.
 _ONE, _MANY, _UNEVEN, _COUNTED = 11.0, 33.0, 11.0, 11.0
+#: And of what surrounds a block, names included.
+_AROUND: Final = 500.0
 
 
 class Model(Reading[Pyramid]):
@@ -101,6 +103,17 @@ class Model(Reading[Pyramid]):
             self._rows_known.add(own)
         self.rows.update({**event, "row": own})
 
+    def base_bytes(self) -> float:
+        """What the base will take on disk, about, and the latest records beside it."""
+        share, recent = self.share, self.recent_share
+        total = 0.0
+        for one in self.series.values():
+            rows = min(one.count, share)
+            total += rows * (_each(one, 1 if one.count <= share else 2)) + 1.5 * _AROUND
+            if one.count > share:
+                total += min(one.count, recent) * _each(one, 1) / 3
+        return total
+
     def fit(self, budget: float) -> bool:
         """Give up finest levels, of the longest series first, until all levels that tiles are made of take at most `budget` bytes.
 
@@ -135,12 +148,11 @@ def levels(series: Pyramid, share: int) -> list[int]:
 
 def cost(series: Pyramid, share: int) -> float:
     """Bytes that the tiles of a series take, about."""
-    found = levels(series, share)
-    total = 0.0
-    for k in found:
-        each = (_ONE if k == 1 else _MANY) + (0 if series.even else _UNEVEN) + (_COUNTED if series.bad and k > 1 else 0)
-        total += each * series.count / k
-    return total
+    return sum(_each(series, k) * series.count / k + _AROUND for k in levels(series, share))
+
+
+def _each(series: Pyramid, k: int) -> float:
+    return (_ONE if k == 1 else _MANY) + (0 if series.even else _UNEVEN) + (_COUNTED if series.bad and k > 1 else 0)
 
 
 def row_number(value: Any) -> Any:

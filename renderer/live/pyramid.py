@@ -62,15 +62,11 @@ class Pyramid:
             self._recent = np.concatenate((self._recent, raw), 1)
             if self._recent.shape[1] > 2 * RECENT:
                 self._recent = self._recent[:, -RECENT:].copy()
-            rows = full(raw)
-            begun = self.count % self.k
-            if begun:
-                rows = np.concatenate((self._rows[:, self._used - 1 : self._used], rows), 1)
+            rows = fold(raw, self.k, self.count % self.k)
+            if self.count % self.k:
+                rows[:, :1] = _paired(self._rows[:, self._used - 1 : self._used], rows[:, :1])
                 self._used -= 1
-                places = np.concatenate(([0], np.arange(begun, begun + len(y))))
-            else:
-                places = np.arange(len(y))
-            self._append(fold(rows, places // self.k))
+            self._append(rows)
         self.count += len(y)
 
     def _spaced(self, x: Floats) -> None:
@@ -128,7 +124,7 @@ class Pyramid:
         rows = self._rows[:, begin * ratio : stop]
         if ratio == 1:
             return rows
-        return fold(full(rows) if self.k == 1 else rows, np.arange(rows.shape[1]) // ratio)
+        return fold(rows, ratio)
 
     def level_for(self, most: int) -> int:
         """The smallest `k` with at most `most` buckets, not below `self.k`."""
@@ -173,36 +169,92 @@ def full(raw: Floats) -> Floats:
     return rows
 
 
-def fold(rows: Floats, group: npt.NDArray[np.int64]) -> Floats:
-    """Neighbouring buckets joined: those with the same number in `group`, which never falls."""
-    size = rows.shape[1]
-    if not size:
-        return rows
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    lengths = np.diff(starts, append=size)
-    ends = starts + lengths - 1
-    made = np.empty((9, len(starts)))
-    made[X], made[T] = rows[X, ends], rows[T, ends]
-    n = rows[N]
-    made[N] = np.add.reduceat(n, starts)
-    made[BAD] = np.add.reduceat(rows[BAD], starts)
-    empty = n == 0
-    some_empty = bool(empty.any())
-    place = np.arange(size)
-    for value, step, beyond, pick in ((LO, XLO, np.inf, np.minimum), (HI, XHI, -np.inf, np.maximum)):
-        held = np.where(empty, beyond, rows[value]) if some_empty else rows[value]
-        best = pick.reduceat(held, starts)
-        at = np.minimum.reduceat(np.where(held == np.repeat(best, lengths), place, size - 1), starts)
-        made[value], made[step] = best, rows[step, at]
-    mean = np.where(empty, 0.0, rows[MEAN]) if some_empty else rows[MEAN]
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        made[MEAN] = np.add.reduceat(mean * n, starts) / made[N]
+def fold(rows: Floats, ratio: int, before: int = 0) -> Floats:
+    """Neighbouring buckets (or, of three rows, records) joined, `ratio` (a power of two) to one.
+
+    The first may lack `before` of its `ratio`, the last any number.
+    """
+    if not rows.shape[1]:
+        return np.empty((9, 0))
+    parts = []
+    begin = 0
+    if before:
+        begin = min(ratio - before, rows.shape[1])
+        parts.append(_joined(rows[:, :begin]))
+    end = begin + (rows.shape[1] - begin) // ratio * ratio
+    if end > begin:
+        parts.append(_folded(rows[:, begin:end], ratio))
+    if end < rows.shape[1]:
+        parts.append(_joined(rows[:, end:]))
+    return np.concatenate(parts, 1) if len(parts) != 1 else parts[0]
+
+
+def _joined(rows: Floats) -> Floats:
+    """All buckets as one: their number is made up to a power of two with empty ones in front."""
+    if len(rows) == 3:
+        rows = full(rows)
+    lacking = (1 << (rows.shape[1] - 1).bit_length()) - rows.shape[1]
+    if lacking:
+        empty = np.zeros((9, lacking))
+        empty[(MEAN, LO, HI), :] = np.nan
+        rows = np.concatenate((empty, rows), 1)
+    return _folded(rows, rows.shape[1])
+
+
+def _folded(rows: Floats, ratio: int) -> Floats:
+    """Buckets joined, `ratio` (a power of two) to one, their number a multiple of it: pair by pair."""
+    if len(rows) == 3:
+        if ratio > 2 and bool(np.isfinite(rows[MEAN]).all()):
+            return _reduced(rows, ratio)
+        rows = full(rows)
+    while ratio > 1:
+        rows = _paired(rows[:, 0::2], rows[:, 1::2])
+        ratio //= 2
+    return rows
+
+
+def _reduced(raw: Floats, ratio: int) -> Floats:
+    """Finite records joined, `ratio` to one: in one go, which for raw records is much quicker."""
+    y = raw[MEAN].reshape(-1, ratio)
+    begin = np.arange(0, raw.shape[1], ratio)
+    made = np.empty((9, len(y)))
+    made[X], made[T] = raw[X, ratio - 1 :: ratio], raw[T, ratio - 1 :: ratio]
+    for value, step, at in ((LO, XLO, y.argmin(1)), (HI, XHI, y.argmax(1))):
+        at += begin
+        made[value], made[step] = raw[MEAN, at], raw[X, at]
+    with np.errstate(over="ignore", invalid="ignore"):
+        made[MEAN] = y.sum(1) / ratio
         if not np.isfinite(made[MEAN]).all():
-            made[MEAN] = np.add.reduceat(mean * (n / np.repeat(np.maximum(made[N], 1), lengths)), starts)
-    if some_empty:
-        hollow = made[N] == 0
-        made[MEAN, hollow] = made[LO, hollow] = made[HI, hollow] = np.nan
-        made[XLO, hollow] = made[XHI, hollow] = made[X, hollow]
+            made[MEAN] = (y / ratio).sum(1)
+    made[N], made[BAD] = ratio, 0
+    return made
+
+
+def _paired(left: Floats, right: Floats) -> Floats:
+    """Each bucket of `left` with the one of `right` that follows it."""
+    made = np.empty((9, left.shape[1]))
+    made[X], made[T] = right[X], right[T]
+    np.add(left[N:], right[N:], out=made[N:])
+    n, more = left[N], right[N]
+    hollow = bool((n * more == 0).any())
+    for value, step, better in (
+        (LO, XLO, right[LO] < left[LO]),
+        (HI, XHI, right[HI] > left[HI]),
+    ):
+        if hollow:
+            better |= (n == 0) & (more > 0)
+        made[value] = np.where(better, right[value], left[value])
+        made[step] = np.where(better, right[step], left[step])
+    if not hollow:
+        weight = n / made[N]
+        made[MEAN] = left[MEAN] * weight + right[MEAN] * (1 - weight)
+        return made
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weight = n / made[N]
+        mean = np.where(n > 0, left[MEAN], 0) * weight + np.where(more > 0, right[MEAN], 0) * (1 - weight)
+    none = made[N] == 0
+    made[MEAN] = np.where(none, np.nan, mean)
+    made[XLO, none] = made[XHI, none] = made[X, none]
     return made
 
 

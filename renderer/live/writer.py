@@ -16,7 +16,7 @@ from renderer.live.tiles import Tiles
 Plain = dict[str, Any]
 
 #: All that a session has on disk for its page together; tiles take what base and segments leave.
-TILE_BUDGET: Final = 7_000_000
+TILE_BUDGET: Final = 7_200_000
 #: A base is written anew when its segments weigh half as much as it does, and there are some, or when there are many.
 _FEW_SEGMENTS: Final = 20
 _MANY_SEGMENTS: Final = 300
@@ -62,8 +62,8 @@ class SessionFiles:
 
     @property
     def tile_budget(self) -> float:
-        """Bytes that tiles may take beside base, segments and the latest records."""
-        return TILE_BUDGET - 2.5 * self.base_bytes - 250_000
+        """Bytes that tiles may take: beside them are the base, as much again of segments, and the same inside an ended session's page."""
+        return max(0.0, TILE_BUDGET - 3 * max(self.base_bytes, self.model.base_bytes()))
 
     def write(
         self, config: Plain, now: float, services: Mapping[str, bool], *, drawn: float = 0.0, last: bool = False
@@ -98,7 +98,7 @@ class SessionFiles:
         if drawn:
             manifest["drawn"] = drawn
         self._put(self.folder / "manifest.js", blocks.script(manifest))
-        self._clear_away(now)
+        self._clear_away(now + 2 * _KEPT_S if last else now)
         return manifest
 
     def _files(self) -> Plain:
@@ -185,7 +185,7 @@ class SessionFiles:
         n = max(1, self.n)
         content = blocks.script(self.base_object(n, share))
         self._put(self.folder / f"base-{n}.js", content)
-        if self.base_n:
+        if self.base_n and self.base_n != n:
             self._doomed.append((now, self.folder / f"base-{self.base_n}.js"))
             self._doomed += [(now, self.folder / f"segment-{i}.js") for i in range(self.oldest + 1, self.base_n + 1)]
         self.oldest = self.base_n or n
