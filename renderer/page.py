@@ -35,6 +35,9 @@ PLOTLY: Final = "plotly"
 IMAGE: Final = "image"
 TABLES: Final = "tables"
 
+#: The page's script, one file per idea; each may use those before it, at any time those after it.
+SCRIPTS: Final = ("kit.js", "data.js", "smooth.js", "tiles.js", "view.js", "figure.js", "charts.js", "readout.js", "panels.js", "alerts.js", "head.js", "runs.js", "app.js")  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Kit:
@@ -80,21 +83,15 @@ def prepare(base: Path) -> Kit:
 
 
 @cache
-def _static(begin: str, end: str) -> str:
-    """The files of the page whose names begin and end so, one after the other in the order of their names."""
-    names = sorted(
-        entry.name
-        for entry in (importlib.resources.files("renderer") / "static").iterdir()
-        if entry.name.startswith(begin) and entry.name.endswith(end)
-    )
-    texts = [(importlib.resources.files("renderer") / "static" / name).read_text("utf-8") for name in names]
-    return "\n".join(texts)
+def _static(*names: str) -> str:
+    """Files of the page, one after the other."""
+    return "\n".join((importlib.resources.files("renderer") / "static" / name).read_text("utf-8") for name in names)
 
 
 @cache
-def _digest() -> str:
-    """The hash of the page's script for its content security policy: no other inline script may run."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(_static('', '.js').encode()).digest()).decode()}'"
+def _digest(*names: str) -> str:
+    """How a content security policy allows exactly this inline text: no other inline script or style may be."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(_static(*names).encode()).digest()).decode()}'"
 
 
 def page(session: str | None, kit: Kit, refresh: float, inside: list[dict[str, Any]] | None = None) -> bytes:
@@ -117,13 +114,14 @@ def page(session: str | None, kit: Kit, refresh: float, inside: list[dict[str, A
     }
     parts = {
         "kind": FINAL if inside else LIVE,
-        "hash": _digest(),
+        "hash": _digest(*SCRIPTS),
+        "stylehash": _digest("page.css"),
         "title": html.escape(session or "All runs"),
-        "style": _static("page", ".css"),
+        "style": _static("page.css"),
         "page": json_for_script(facts).decode(),
-        "script": _static("", ".js"),
+        "script": _static(*SCRIPTS),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _static("page", ".tmpl")).encode()
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _static("page.tmpl")).encode()
 
 
 def is_final(path: Path) -> bool:
