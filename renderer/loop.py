@@ -40,6 +40,9 @@ _RECENT_S: Final = 120.0
 _READING_S: Final = 1.0
 #: A page that an earlier renderer filled keeps what it shows for so long, while the history is read again.
 _PATIENCE_S: Final = 4.0
+#: A look at a folder of thousands of files takes long: then it is looked at less often.
+_LOOK_SHARE: Final = 50.0
+_QUICK_LOOK_S: Final = 0.02
 _COMPLAIN_EVERY_S: Final = 60.0
 
 
@@ -85,8 +88,10 @@ class Renderer:
         self._done: dict[str, tuple[float, int]] = {}
         self._runs = runs.Runs(self.base)
         self._services: dict[str, bool] = {}
+        self._ending = False
         self._config_seen: int | None = -1
         self._all_page = False
+        self._looked = self._look_s = 0.0
         self._swept: frozenset[str] | None = None
         self.kit = page.prepare(self.base)
         if self.kit.mode != page.PLOTLY:
@@ -119,6 +124,7 @@ class Renderer:
             self._open = {name: self._opened(name, one.found, time.time()) for name, one in self._open.items()}
         for one in self._open.values():
             one.dirty = True
+            one.pictured = None
 
     def _opened(self, name: str, found: find.Found, now: float) -> _Open:
         model = Model(self.base, name, int(self.config["history_window"]))
@@ -134,6 +140,7 @@ class Renderer:
         self._load_config()
         self._look(now)
         services = {kind: service.is_running(self.base, kind) for kind in ("collector", "analyzer")}
+        services["renderer"] = not self._ending
         if services != self._services:
             self._services = services
             for one in self._open.values():
@@ -170,6 +177,11 @@ class Renderer:
         one.dirty = one.dirty or state != one.state
         one.state = state
 
+    def end(self, now: float) -> None:
+        """The last round: pages of sessions that go on are told that nobody brings them up to date any more."""
+        self._ending = True
+        self.step(now, last=True)
+
     def catch_up(self, stop: Stop) -> None:
         """Bring every page up to date, and the reports that were written before their session ended."""
         self.step(time.time(), last=True)
@@ -182,6 +194,9 @@ class Renderer:
 
     def _look(self, now: float) -> None:
         """Open the sessions that may be active or lack their final page; close the least recent beyond the limit."""
+        begin = time.monotonic()
+        if begin - self._looked < _LOOK_SHARE * self._look_s:
+            return
         try:
             found = find.sessions(self.base)
         except OSError as error:
@@ -194,6 +209,8 @@ class Renderer:
             folder.sweep(self.base, names)
             self._runs.only(names)
             self._swept = names
+        self._looked, took = time.monotonic(), time.monotonic() - begin
+        self._look_s = took if took > _QUICK_LOOK_S else 0.0
         newest = sorted(found, key=lambda name: -found[name].newest)
         for place, name in enumerate(newest):
             one = found[name]
@@ -240,7 +257,7 @@ class Renderer:
             self._finish(name, one, now)
         elif one.dirty or now - one.written >= SIGN_OF_LIFE_S:
             self._draw_picture(name, one, now, every=PICTURE_EVERY_S)
-            one.files.write(self.config, now, {**self._services, "renderer": True}, drawn=one.drawn)
+            one.files.write(self.config, now, self._services, drawn=one.drawn)
             self._tell(name, one, now)
             one.dirty, one.written = False, now
             self.renders += 1
@@ -254,7 +271,7 @@ class Renderer:
     def _finish(self, name: str, one: _Open, now: float) -> None:
         """The final page; then the session leaves memory until its files change."""
         self._draw_picture(name, one, now, every=0.0)
-        manifest = one.files.write(self.config, now, {**self._services, "renderer": True}, drawn=one.drawn, last=True)
+        manifest = one.files.write(self.config, now, self._services, drawn=one.drawn, last=True)
         inside = one.files.inside(manifest, self.config)
         path = page.page_file(self.base, name)
         page.write_atomic(self.base, path, page.page(name, self.kit, self.refresh, inside))
@@ -316,7 +333,7 @@ def run(settings: Settings, stop: Stop, ready: Callable[[], None] = lambda: None
         if renderer.step(time.time()):
             quiet_since = begin
         elif settings.auto and begin - quiet_since > settings.idle_s:
-            return
+            break
         cost = time.monotonic() - begin
         # Its share is of work, not of time: after a round in which it was frozen the page must not wait ten times as long.
         share = SHARE_OF_TIME * (time.thread_time() - work)
@@ -324,4 +341,4 @@ def run(settings: Settings, stop: Stop, ready: Callable[[], None] = lambda: None
         pause = cost / 10 if renderer.catching_up else max(renderer.refresh - cost, share)
         if stop.wait(pause):
             break
-    renderer.step(time.time(), last=True)
+    renderer.end(time.time())

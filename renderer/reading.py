@@ -209,7 +209,7 @@ class Reading(Generic[S]):
         self.texts.update(columns.texts)
         while len(self.texts) > MAX_TEXTS:
             del self.texts[next(iter(self.texts))]
-        for key, (x, t, y) in columns.numbers().items():
+        for key, (x, t, y) in columns.timed().items():
             series = self.series.get(key) or self._new_series(key)
             if series is not None:
                 self.feed(series, x, t, y)

@@ -115,5 +115,5 @@ def _records(file: Path, key: Key, ranges: list[tuple[int, int, int]]) -> Floats
                     first += len(records)
     finally:
         os.close(fd)
-    found = columns.numbers().get(key)
+    found = columns.timed().get(key)
     return np.empty((3, 0)) if found is None else np.stack(found)

@@ -280,8 +280,11 @@ def test_the_manifest_says_what_is_known(place: Path) -> None:
     assert told["facts"]["config"]["env"] == "CartPole" and told["facts"]["config"]["deep"] == {"a": [1, None]}
     assert len(orjson.dumps(told)) < 12_000
     assert told["settings"]["alert_retention_minutes"] == 30
+    one.end(1006.0)
+    assert manifest(place, "s")["services"]["renderer"] is False
     run.at = 1075.0
     run.beat()
+    one = Renderer(Settings(place), complain=lambda text: None)
     one.step(1076.0)
     assert manifest(place, "s")["state"]["name"] == "stalled"
     run.end("failed", "ValueError: boom")
