@@ -16,11 +16,11 @@ from typing import Any, Final, Protocol
 
 from contract import places, service
 from contract import settings as shared
-from renderer import fallback, find, page, panels, report
+from renderer import find, page, report
 from renderer.live import describe, folder, runs
 from renderer.live.model import Model
 from renderer.live.writer import SessionFiles
-from renderer.session import Session
+from renderer.pictures import EVERY_S, Pictures
 from renderer.settings import Settings
 
 #: Old sessions that get a page when they have none, one after the other: enough to compare a sweep.
@@ -31,8 +31,6 @@ MAX_OPEN: Final = 32
 _FULL_SESSIONS: Final = 8
 #: The manifest of a live session is rewritten at least this often: that is how its page knows that the renderer lives.
 SIGN_OF_LIFE_S: Final = 5.0
-#: Pictures take a third of a second to draw.
-PICTURE_EVERY_S: Final = 5.0
 SHARE_OF_TIME: Final = 10.0
 #: A session whose files were written this recently may be alive, however many newer ones there are.
 _RECENT_S: Final = 120.0
@@ -68,9 +66,6 @@ class _Open:
     read_at: float = 0.0
     written: float = 0.0
     told: float = 0.0
-    drawn: float = 0.0
-    #: What a picture is drawn from; kept where pages have pictures instead of charts.
-    pictured: Session | None = None
 
 
 class Renderer:
@@ -87,6 +82,7 @@ class Renderer:
         self._open: dict[str, _Open] = {}
         self._done: dict[str, tuple[float, int]] = {}
         self._runs = runs.Runs(self.base)
+        self._pictures = Pictures(self.base)
         self._services: dict[str, bool] = {}
         self._ending = False
         self._config_seen: int | None = -1
@@ -124,7 +120,7 @@ class Renderer:
             self._open = {name: self._opened(name, one.found, time.time()) for name, one in self._open.items()}
         for one in self._open.values():
             one.dirty = True
-            one.pictured = None
+        self._pictures.forget()
 
     def _opened(self, name: str, found: find.Found, now: float) -> _Open:
         model = Model(self.base, name, int(self.config["history_window"]))
@@ -256,8 +252,8 @@ class Renderer:
         if not living and not one.behind:
             self._finish(name, one, now)
         elif one.dirty or now - one.written >= SIGN_OF_LIFE_S:
-            self._draw_picture(name, one, now, every=PICTURE_EVERY_S)
-            one.files.write(self.config, now, self._services, drawn=one.drawn)
+            self._draw_picture(name, one, now, every=EVERY_S)
+            one.files.write(self.config, now, self._services, drawn=self._pictures.drawn(name))
             self._tell(name, one, now)
             one.dirty, one.written = False, now
             self.renders += 1
@@ -271,13 +267,14 @@ class Renderer:
     def _finish(self, name: str, one: _Open, now: float) -> None:
         """The final page; then the session leaves memory until its files change."""
         self._draw_picture(name, one, now, every=0.0)
-        manifest = one.files.write(self.config, now, self._services, drawn=one.drawn, last=True)
+        manifest = one.files.write(self.config, now, self._services, drawn=self._pictures.drawn(name), last=True)
         inside = one.files.inside(manifest, self.config)
         path = page.page_file(self.base, name)
         page.write_atomic(self.base, path, page.page(name, self.kit, self.refresh, inside))
         self._runs.keep(describe.run(one.model, now, path.name, True))
         self.renders += 1
         self._done[name] = (one.found.newest, one.found.bytes)
+        self._pictures.forget(name)
         del self._open[name]
 
     def _write_all(self, now: float) -> None:
@@ -291,26 +288,12 @@ class Renderer:
             self._failed("the page of all runs", error)
 
     def _draw_picture(self, name: str, one: _Open, now: float, every: float) -> None:
-        if self.kit.mode != page.IMAGE or now - one.drawn < every:
+        if self.kit.mode != page.IMAGE:
             return
         try:
-            picture = fallback.draw(panels.panels(self._pictured(name, one), self.config), name)
+            self._pictures.draw(name, one.found.files, self.config, now, every)
         except (ValueError, ArithmeticError) as error:  # matplotlib's, on values or texts it cannot place
-            one.drawn = now
             self._failed(f"the picture of {name}", error)
-            return
-        page.write_atomic(self.base, page.image_file(self.base, name), picture)
-        one.drawn = now
-
-    def _pictured(self, name: str, one: _Open) -> Session:
-        if one.pictured is None:
-            points, window = int(self.config["history_window"]), int(self.config["moving_average_window"])
-            one.pictured = Session(self.base, name, points, window)
-        for category, path in one.found.files.items():
-            one.pictured.add_file(category, path)
-        while one.pictured.poll()[1]:
-            pass
-        return one.pictured
 
     def _failed(self, what: str, error: Exception) -> None:
         self.failures += 1
