@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from renderer_runs import Run, realistic
 from contract import places
 from contract import settings as shared
 from renderer.gather import Key
-from renderer.live import blocks, folder, window, writer
+from renderer.live import blocks, describe, folder, window, writer
 from renderer.live.model import Model
 from renderer.live.pyramid import BAD, HI, LO, MEAN, XHI, N, X
 from renderer.live.writer import SessionFiles
@@ -418,22 +417,37 @@ def test_a_window_that_is_too_wide_is_refused(place: Path, monkeypatch: pytest.M
         window.read(place, "s", LivePage(place, "s").refresh().id_of("loss"), 0, 100, 10)
 
 
-def test_a_read_only_folder_is_said_once_and_survived(place: Path) -> None:
-    """When nothing can be written the loop goes on, says so once, and writes when it can again."""
-    if os.geteuid() == 0:
-        pytest.skip("root may write anywhere")
-    run = Run(place, "s")
-    run.start()
+def test_names_of_ten_kilobytes_are_cut_and_told_apart(place: Path) -> None:
+    """Two metrics whose endless names begin alike are two series with bounded names, in the live files and on the page."""
+    run = Run(place, "s", at=time.time() - 1)
+    run.start(config={"c" * 10_000: "d" * 10_000})
+    long = "x" * 10_000
+    run.write("training", 1, **{long + "a": 1.0, long + "b": 2.0, "note" + long: long})
+    run.write("gradients", 1, component=long, grad_norm=1.0)
+    run.alert(long, "ERROR", 1, long, metric=long)
+    run.end("failed", long)
     places.prepare_base(place)
-    said: list[str] = []
-    one = Renderer(Settings(place), complain=said.append)
-    folder.live_dir(place).chmod(0o500)
-    try:
-        for turn in range(3):
-            run.write("training", turn, loss=1.0)
-            one.step(run.at + turn)
-    finally:
-        folder.live_dir(place).chmod(0o700)
-    assert len(said) == 1
-    one.step(run.at + 4)
-    assert manifest(place, "s")["records"] == 3
+    Renderer(Settings(place), complain=lambda text: None).step(time.time())
+    shown = LivePage(place, "s").refresh()
+    assert sorted(stat[3] for stat in shown.stats.values()) == [1.0, 1.0, 2.0]
+    assert all(len(series["metric"]) <= 300 and len(series["component"]) <= 300 for series in shown.meta.values())
+    assert bytes_of_session(place) < 60_000
+
+
+def test_the_line_of_each_of_many_runs_is_short(tmp_path: Path) -> None:
+    """A thousand runs of two dozen metrics are told in a file that a page can load every other second."""
+    from renderer.live.runs import Runs
+
+    places.prepare_base(tmp_path)
+    folder.prepare(tmp_path)
+    model, _ = files_of(tmp_path)
+    for number in range(24):
+        feed(model, f"metric_{number}", np.random.default_rng(number).normal(size=100), 0)
+    runs = Runs(tmp_path)
+    for number in range(1_200):
+        line = describe.run(model, 5000.0, "dashboard_s.html", True)
+        runs.put({**line, "session": f"s{number}", "started": float(number)})
+    runs.write(5000.0, 1.0, 5.0)
+    told = script(folder.runs_file(tmp_path))["runs"]
+    assert [line["session"] for line in (told[0], told[-1])] == ["s1199", "s200"] and len(told[0]["metrics"]) == 3
+    assert folder.runs_file(tmp_path).stat().st_size < 1_500_000
