@@ -253,7 +253,7 @@ class Renderer:
             self._finish(name, one, now)
         elif one.dirty or now - one.written >= SIGN_OF_LIFE_S:
             self._draw_picture(name, one, now, every=EVERY_S)
-            one.files.write(self.config, now, self._services, drawn=self._pictures.drawn(name))
+            one.files.write(self.config, now, self._services, drawn=self._pictures.drawn(name), behind=one.behind)
             self._tell(name, one, now)
             one.dirty, one.written = False, now
             self.renders += 1

@@ -68,7 +68,14 @@ class SessionFiles:
         return max(0.0, TILE_BUDGET - 3 * max(self.base_bytes, self.model.base_bytes()))
 
     def write(
-        self, config: Plain, now: float, services: Mapping[str, bool], *, drawn: float = 0.0, last: bool = False
+        self,
+        config: Plain,
+        now: float,
+        services: Mapping[str, bool],
+        *,
+        drawn: float = 0.0,
+        last: bool = False,
+        behind: bool = False,
     ) -> Plain:
         """Bring the files up to date with the model; the manifest that was written.
 
@@ -78,15 +85,18 @@ class SessionFiles:
             services: which of the services run.
             drawn: unix time of the picture beside the page, 0 for none.
             last: the session has ended: its tiles too, to their ends.
+            behind: more of its history is about to be read: no tiles yet, for levels that may be given up.
         """
         try:
-            return self._write(config, now, services, drawn, last)
+            return self._write(config, now, services, drawn, last, behind)
         except FileNotFoundError:
             # Somebody cleared the folder: what was written is gone, so all of it is written again.
             self.generation = ""
             raise
 
-    def _write(self, config: Plain, now: float, services: Mapping[str, bool], drawn: float, last: bool) -> Plain:
+    def _write(
+        self, config: Plain, now: float, services: Mapping[str, bool], drawn: float, last: bool, behind: bool
+    ) -> Plain:
         if self.generation != self.model.generation:
             folder.prepare(self.base)
             folder.clear(self.folder)
@@ -95,8 +105,9 @@ class SessionFiles:
         self._changes(now, last)
         self._keep_index()
         self._alerts(now, float(config["alert_retention_minutes"]))
-        self._recent(now, last)
-        self._tiles(now, last)
+        if not behind:
+            self._recent(now, last)
+            self._tiles(now, last)
         manifest = describe.manifest(self.model, config, now, services, self._files())
         if drawn:
             manifest["drawn"] = drawn
