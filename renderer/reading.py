@@ -7,26 +7,22 @@ the one who makes it.
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
-import orjson
 
 from contract.lifecycle import CRASHED, FINISHED, RUNNING, STALLED, SessionLife
-from contract.lines import LineRefused, Record, decode_line
+from contract.lines import Record
 from contract.names import ALERTS, LIFECYCLE, root_of
 from contract.tail import Tail
-from renderer.gather import NON_FINITE, Columns, Floats, Key
+from renderer.gather import Columns, Floats, Key
+from renderer.lines import Block, decode_lines, floats_back, read_blocks
 
 #: What one call of `poll` reads at most, so that a long history never holds up the other pages or the end.
 POLL_BYTES: Final = 4 << 20
-#: Read and decoded in one go: small enough for the processor's own memory, twice as quick as a megabyte.
-_BLOCK: Final = 64 << 10
-_FEED: Final = ord("\n")
 MAX_TEXTS: Final = 40
 _GAPS_FED: Final = 1000
 _RATE_OVER_S: Final = 10.0
@@ -52,14 +48,6 @@ CORE: Final = frozenset(
 
 
 S = TypeVar("S")
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Whole lines of a file: where they begin, and they."""
-
-    at: int
-    data: bytes
 
 
 @dataclass(slots=True)
@@ -143,7 +131,7 @@ class Reading(Generic[S]):
         for category, source in self.sources.items():
             tail = source.tail
             position, inode, broken = tail.position, tail._inode, tail.broken
-            blocks, ahead = _read_blocks(tail, limit)
+            blocks, ahead = read_blocks(tail, limit)
             if inode and (tail._inode != inode or tail.position < position):
                 self._restart(category, source, blocks, replaced=tail._inode != inode)
                 changed = True
@@ -209,7 +197,7 @@ class Reading(Generic[S]):
         self.texts.update(columns.texts)
         while len(self.texts) > MAX_TEXTS:
             del self.texts[next(iter(self.texts))]
-        for key, (x, t, y) in columns.numbers().items():
+        for key, (x, t, y) in columns.timed().items():
             series = self.series.get(key) or self._new_series(key)
             if series is not None:
                 self.feed(series, x, t, y)
@@ -273,63 +261,3 @@ class Reading(Generic[S]):
         if state == STALLED:
             return "the process is alive but has logged nothing for a while"
         return "records are coming in" if self.last_time is not None else "the trainer has started; waiting for records"
-
-
-def _read_blocks(tail: Tail, limit: int) -> tuple[list[Block], bool]:
-    """Whole lines that a file has gained since `tail.position`, about `limit` bytes; and whether there are more."""
-    try:
-        fd = os.open(tail.path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return [], False
-    found: list[Block] = []
-    try:
-        info = os.fstat(fd)
-        if info.st_ino != tail._inode or info.st_size < tail.position:
-            if tail._inode:
-                tail.position = 0
-            tail._inode = info.st_ino
-        stop = tail.position + limit
-        size = _BLOCK
-        while tail.position < min(stop, info.st_size):
-            data = os.pread(fd, size, tail.position)
-            end = data.rfind(b"\n") + 1
-            if end:
-                found.append(Block(tail.position, data[:end]))
-                tail.position += end
-                size = _BLOCK
-            elif len(data) < size:
-                break  # the last line is still being written
-            else:
-                size *= 2
-        return found, tail.position >= stop and tail.position < info.st_size
-    finally:
-        os.close(fd)
-
-
-def decode_lines(data: bytes, tail: Tail) -> list[Record]:
-    """The records of whole lines; those that are none are counted in `tail.broken`."""
-    lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == _FEED))
-    try:
-        found = orjson.loads(b"[" + data[:-1].replace(b"\n", b",") + b"]")
-        if len(found) == lines and set(map(type, found)) == {dict}:
-            records: list[Record] = found
-            return records
-    except orjson.JSONDecodeError:
-        pass
-    records = []
-    for line in data.split(b"\n"):
-        if line:
-            try:
-                records.append(decode_line(line))
-            except LineRefused:
-                tail.broken += 1
-    return records
-
-
-def floats_back(value: Any) -> Any:
-    """A record whose words for non-finite numbers are floats again."""
-    if isinstance(value, str):
-        return NON_FINITE.get(value, value)
-    if isinstance(value, dict):
-        return {name: floats_back(inner) for name, inner in value.items()}
-    return [floats_back(inner) for inner in value] if isinstance(value, list) else value

@@ -15,9 +15,10 @@ from contract import alerts as alert_records
 from contract.lines import Record
 from contract.names import ALERTS
 from renderer.gather import Floats, Key
+from renderer.lines import Block
 from renderer.live.places_index import PlacesIndex
 from renderer.live.pyramid import RECENT, Pyramid
-from renderer.reading import Block, Reading
+from renderer.reading import Reading
 
 #: Series followed: a record may hold a thousand metrics.
 MAX_SERIES: Final = 2_000
