@@ -198,6 +198,8 @@ class Renderer:
         except OSError as error:
             self._failed("the folder", error)
             return
+        # Its files would lie where the lines of all runs do.
+        found.pop(folder.runs_file(self.base).name, None)
         for gone in [name for name in self._open if name not in found]:
             del self._open[gone]
         names = frozenset(found)

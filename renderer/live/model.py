@@ -72,6 +72,7 @@ class Model(Reading[Pyramid]):
         return Pyramid()
 
     def feed(self, series: Pyramid, x: Floats, t: Floats, y: Floats) -> None:
+        series.keep = self.recent_share
         series.extend(x, t, y)
 
     def took_block(self, category: str, block: Block, first: int, steps: Floats, times: Floats) -> None:
