@@ -190,9 +190,9 @@ class Renderer:
 
     def _look(self, now: float) -> None:
         """Open the sessions that may be active or lack their final page; close the least recent beyond the limit."""
-        begin = time.monotonic()
-        if begin - self._looked < _LOOK_SHARE * self._look_s:
+        if time.monotonic() - self._looked < _LOOK_SHARE * self._look_s:
             return
+        work = time.thread_time()
         try:
             found = find.sessions(self.base)
         except OSError as error:
@@ -207,7 +207,7 @@ class Renderer:
             folder.sweep(self.base, names)
             self._runs.only(names)
             self._swept = names
-        self._looked, took = time.monotonic(), time.monotonic() - begin
+        self._looked, took = time.monotonic(), time.thread_time() - work
         self._look_s = took if took > _QUICK_LOOK_S else 0.0
         newest = sorted(found, key=lambda name: -found[name].newest)
         for place, name in enumerate(newest):
