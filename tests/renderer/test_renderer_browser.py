@@ -64,7 +64,9 @@ def test_updates_live_without_losing_zoom_legend_and_scroll(opened: BrowserPage)
     low, high = opened.js(f"{figure('panel/loss')}.layout.xaxis.range")
     assert 50 < low < high < 350
     opened.shows(f"{figure('panel/norm')}.layout.xaxis.range", [low, high])
-    opened.do("document.querySelector('[data-chart=\"panel/norm\"] .chip:nth-child(2)').click(); window.scrollTo(0, 80)")
+    opened.do(
+        "document.querySelector('[data-chart=\"panel/norm\"] .chip:nth-child(2)').click(); window.scrollTo(0, 80)"
+    )
     top = "document.querySelector('[data-panel=rewards]').getBoundingClientRect().top"
     before = opened.js(top)
     curves = "Charts.charts.get('panel/norm').figure.curves.length"
