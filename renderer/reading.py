@@ -92,6 +92,9 @@ class Reading(Generic[S]):
     def forget(self, category: str) -> None:
         """A file of this category began anew: nothing that was read from it holds any more."""
 
+    def moved(self, category: str) -> None:
+        """The file of this category is another one now, whether it goes on where the old one ended or not."""
+
     def feed(self, series: S, x: Floats, t: Floats, y: Floats) -> None:
         """Give a series the records it has gained: steps, unix times, values."""
         raise NotImplementedError
@@ -146,9 +149,10 @@ class Reading(Generic[S]):
         first = decode_lines(blocks[0].data, Tail(source.tail.path))[:1] if blocks else []
         last = source.last_seq.get(str(first[0].get("_p", ""))) if replaced and first else None
         next_seq = first[0].get("_q") if first else None
-        self.forget(category)
+        self.moved(category)
         if last is not None and isinstance(next_seq, int) and next_seq > last:
             return
+        self.forget(category)
         source.records = 0
         source.last_seq.clear()
         for key in [key for key in self.series if key.category == category]:

@@ -94,7 +94,7 @@ class SessionFiles:
             return self._write(config, now, services, drawn, last, behind)
         except FileNotFoundError:
             # Somebody cleared the folder: what was written is gone, so all of it is written again.
-            self.generation = ""
+            self.model.renew()
             raise
 
     def _write(
@@ -219,7 +219,7 @@ class SessionFiles:
 
     def _keep_index(self) -> None:
         """A window must not have to read more than some megabytes past what the index knows."""
-        if self.model.index.covered() - self._indexed > _INDEX_EVERY_BYTES:
+        if not 0 <= self.model.index.covered() - self._indexed <= _INDEX_EVERY_BYTES:
             self._index()
 
     def _index(self) -> None:
