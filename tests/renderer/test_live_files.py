@@ -14,7 +14,7 @@ from renderer_runs import Run, realistic
 from contract import places
 from renderer import page
 from renderer.live import blocks, writer
-from renderer.live.pyramid import BAD, HI, LO, MEAN, XHI, N, X
+from renderer.live.buckets import BAD, HI, LO, MEAN, XHI, N, X
 from renderer.loop import Renderer
 from renderer.settings import Settings
 
