@@ -1,0 +1,66 @@
+"""`python -m benchmarks.corpus_runs --out DIR`: make the runs, one after another, and pack them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import torch
+
+from benchmarks.corpus_runs import by_hand, process_faults, rl_broken, rl_healthy, torch_broken, torch_healthy
+from benchmarks.corpus_runs.recording import make
+from benchmarks.corpus_runs.scenario import SCENARIOS
+
+MODULES = (torch_healthy, torch_broken, rl_healthy, rl_broken, by_hand, process_faults)
+
+
+def pack(out: Path, archive: Path) -> None:
+    """All runs of a folder into one archive, below `corpus/`."""
+    with tarfile.open(archive, "w:gz", compresslevel=9) as tar:
+        for label in sorted(out.glob("*/label.json")):
+            for path in sorted(label.parent.iterdir()):
+                info = tar.gettarinfo(path, f"corpus/{label.parent.name}/{path.name}")
+                info.uid = info.gid = 0
+                info.uname = info.gname = ""
+                with path.open("rb") as content:
+                    tar.addfile(info, content)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.corpus_runs", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for one folder per run")
+    parser.add_argument("--only", action="append", metavar="NAME", help="runs whose name begins so")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 23])
+    parser.add_argument("--again", action="store_true", help="make runs anew that are there already")
+    parser.add_argument("--list", action="store_true", help="only name the runs")
+    parser.add_argument("--pack", type=Path, metavar="FILE", help="then pack all runs of the folder")
+    options = parser.parse_args()
+    names = [name for name in SCENARIOS if not options.only or name.startswith(tuple(options.only))]
+    if not names:
+        parser.error(f"no run of the name {options.only}; --list names them")
+    if options.list:
+        print("\n".join(f"{name:28} {SCENARIOS[name].fault or SCENARIOS[name].why}" for name in names))
+        return 0
+    os.nice(19)
+    torch.set_num_threads(1)  # and no thread pool, which a fork would not survive
+    for seed in options.seeds:
+        for name in names:
+            if (seed != options.seeds[0] and SCENARIOS[name].only_once) or (
+                not options.again and (options.out / f"{name}_s{seed}" / "label.json").exists()
+            ):
+                continue
+            begin = time.monotonic()
+            label = make(SCENARIOS[name], seed, options.out)
+            took = f"{time.monotonic() - begin:5.1f} s"
+            print(f"{label['name']:32} {label['class']:10} {took} {label['records']} {label['note']}", flush=True)
+    if options.pack is not None:
+        pack(options.out, options.pack)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
