@@ -11,11 +11,19 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.corpus_runs import by_hand, process_faults, rl_broken, rl_healthy, torch_broken, torch_healthy
+from benchmarks.corpus_runs import (
+    by_hand,
+    process_faults,
+    rl_broken,
+    rl_healthy,
+    torch_broken,
+    torch_healthy,
+    torch_oddities,
+)
 from benchmarks.corpus_runs.recording import make
 from benchmarks.corpus_runs.scenario import SCENARIOS
 
-MODULES = (torch_healthy, torch_broken, rl_healthy, rl_broken, by_hand, process_faults)
+MODULES = (torch_healthy, torch_broken, torch_oddities, rl_healthy, rl_broken, by_hand, process_faults)
 
 
 def pack(out: Path, archive: Path) -> None:

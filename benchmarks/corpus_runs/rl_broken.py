@@ -217,7 +217,7 @@ def gamma_zero(run: Run) -> None:
         run,
         PPO(
             "MlpPolicy",
-            vec(run, lambda: Corridor(14), 4),
+            vec(run, lambda: Corridor(20), 4),
             n_steps=256,
             batch_size=128,
             gamma=0.0,

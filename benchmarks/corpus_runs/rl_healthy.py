@@ -191,18 +191,18 @@ def a2c_small(run: Run) -> None:
     model = A2C(
         "MlpPolicy",
         vec(run, make, 8),
-        n_steps=16,
-        learning_rate=2e-3,
+        n_steps=8,
+        learning_rate=4e-3,
         normalize_advantage=True,
         ent_coef=0.005,
         seed=run.seed,
     )
-    learn(run, model, 80_000)
+    learn(run, model, 120_000)
 
 
 @healthy("h_ppo_long_sparse", "PPO", earns(0.95), "no reward at all for long, then it is found, then always")
 def ppo_sparse(run: Run) -> None:
-    make = lambda: Corridor(14)  # noqa: E731
+    make = lambda: Corridor(20)  # noqa: E731
     learn(
         run,
         PPO(

@@ -57,16 +57,16 @@ class Grid(gym.Env[Any, Any]):
 
 
 class Corridor(gym.Env[Any, Any]):
-    """A long corridor whose far end pays 1, and nothing else ever does; at most 6 `length` steps."""
+    """A long corridor whose far end pays 1, and nothing else ever does; at most 4 `length` steps."""
 
-    def __init__(self, length: int = 12) -> None:
+    def __init__(self, length: int = 20) -> None:
         self.length = length
         self.observation_space = gym.spaces.Box(0.0, 1.0, (1,), np.float32)
         self.action_space = gym.spaces.Discrete(2)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        self.at, self.left = 0, 6 * self.length
+        self.at, self.left = 0, 4 * self.length
         return np.zeros(1, np.float32), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:

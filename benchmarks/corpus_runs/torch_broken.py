@@ -258,7 +258,7 @@ def overfit(run: Run) -> None:
 @broken(
     "b_loader_stuck",
     "supervised",
-    both(ends("training.loss", at_most=0.1), worsened("training.val_loss", 300, up=0.5)),
+    both(ends("training.loss", at_most=0.1), worsened("training.val_loss", 300, up=0.05)),
     "the same batch for ever from step 300",
     "overfit",
     300,
