@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,6 +40,24 @@ def pack(out: Path, archive: Path) -> None:
                     tar.addfile(info, content)
 
 
+def table(out: Path) -> str:
+    """The runs of a folder as a Markdown table, one row per kind."""
+    rows = [
+        "| run | class by seed | fault, or what looks alarming | records | what became of it |",
+        "|---|---|---|---|---|",
+    ]
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(out.glob("*/label.json")):
+        label = json.loads(path.read_text())
+        kinds.setdefault(label["name"].rsplit("_s", 1)[0], []).append(label)
+    for name, labels in kinds.items():
+        classes = ", ".join(f"{label['seed']} {label['class']}" for label in labels)
+        first = labels[0]
+        counts = " / ".join(str(first["records"][category]) for category in ("training", "gradients", "rewards"))
+        rows.append(f"| `{name}` | {classes} | {first['fault'] or first['why']} | {counts} | {first['note']} |")
+    return "\n".join(rows)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.corpus_runs", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for one folder per run")
@@ -46,7 +66,11 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="make runs anew that are there already")
     parser.add_argument("--list", action="store_true", help="only name the runs")
     parser.add_argument("--pack", type=Path, metavar="FILE", help="then pack all runs of the folder")
+    parser.add_argument("--table", action="store_true", help="only print the folder's runs as a Markdown table")
     options = parser.parse_args()
+    if options.table:
+        print(table(options.out))
+        return 0
     names = [name for name in SCENARIOS if not options.only or name.startswith(tuple(options.only))]
     if not names:
         parser.error(f"no run of the name {options.only}; --list names them")
