@@ -16,7 +16,6 @@ from benchmarks.corpus_runs.torch_tasks import (
     Copier,
     Fit,
     LastOf,
-    Moved,
     Tensor,
     adding,
     classify,
@@ -377,29 +376,3 @@ def loss_only(run: Run) -> None:
     optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
     before = lambda step: set_lr(optimizer, 2.0 if step >= 500 else 0.05)  # noqa: E731
     Fit(run, model, optimizer, lambda _: (classify(model, batch())[0], {}), 800, before=before, gradients=False)()
-
-
-@broken(
-    "b_few_epochs_frozen",
-    "supervised",
-    hurt("training.accuracy", at_most=0.4),
-    "requires_grad off for all but the last bias",
-    NOT_MOVING,
-)
-def few_frozen(run: Run) -> None:
-    """Fine-tuning with the freeze applied one layer too far: 30 epochs, 30 records, and the loss stays at chance."""
-    model, (inputs, labels) = cnn(), shapes(run.rng, 1200)
-    for weight in list(model.parameters())[:-1]:
-        weight.requires_grad_(False)
-    optimizer = torch.optim.Adam([list(model.parameters())[-1]], 1e-3)
-    moved = Moved(model.parameters())
-    for epoch in range(30):
-        total = right = 0.0
-        for part in torch.randperm(len(inputs)).split(50):
-            optimizer.zero_grad()
-            loss, metrics = classify(model, (inputs[part], labels[part]))
-            loss.backward()
-            optimizer.step()
-            total, right = total + loss.item() / 24, right + metrics["accuracy"] / 24
-        run.log.log_training_step(step=epoch, loss=total, accuracy=right, lr=1e-3)
-        run.log.log_gradient_info(model=model, step=epoch, weight_update_ratio=moved())
