@@ -141,7 +141,7 @@ def exception(run: Run) -> None:
 )
 def slow_torch(run: Run) -> None:
     """A list of tensors that is searched at each step and never emptied: the rate falls steadily, the learning is fine."""
-    grow = leak(20)
+    grow = leak(0.02)
     marks = [time.monotonic()]
 
     def after(step: int) -> None:
@@ -160,7 +160,7 @@ def slow_torch(run: Run) -> None:
 )
 def slow_ppo(run: Run) -> None:
     """A simulator that keeps every frame: steps per second fall from thousands to hundreds while the agent learns."""
-    env = vec(run, lambda: From(Grid(), 12_000, each=leak(0.3)))
+    env = vec(run, lambda: From(Grid(), 12_000, each=leak(0.0003)))
     learn(
         run, PPO("MlpPolicy", env, n_steps=256, batch_size=128, n_epochs=4, learning_rate=1e-3, seed=run.seed), 30_000
     )
