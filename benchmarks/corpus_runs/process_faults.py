@@ -137,11 +137,11 @@ def exception(run: Run) -> None:
 
 
 @broken(
-    "b_slow_torch", "supervised", slower(4), "each step takes longer from step 600", "slowdown", 600, processes=True
+    "b_slow_torch", "supervised", slower(3), "each step takes longer from step 600", "slowdown", 600, processes=True
 )
 def slow_torch(run: Run) -> None:
     """A list of tensors that is searched at each step and never emptied: the rate falls steadily, the learning is fine."""
-    grow = leak(0.02)
+    grow = leak(0.15)
     marks = [time.monotonic()]
 
     def after(step: int) -> None:
@@ -152,11 +152,11 @@ def slow_torch(run: Run) -> None:
             run.log.log_performance_metrics(step=step, fps=20 / (now - marks[0]))
             marks[0] = now
 
-    train(run, 2600, after)
+    train(run, 1500, after)
 
 
 @broken(
-    "b_slow_ppo", "PPO", slower(4), "each environment step takes longer from 12,000", "slowdown", 12_000, processes=True
+    "b_slow_ppo", "PPO", slower(3), "each environment step takes longer from 12,000", "slowdown", 12_000, processes=True
 )
 def slow_ppo(run: Run) -> None:
     """A simulator that keeps every frame: steps per second fall from thousands to hundreds while the agent learns."""
