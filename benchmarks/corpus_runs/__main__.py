@@ -22,7 +22,7 @@ from benchmarks.corpus_runs import (
     torch_healthy,
     torch_oddities,
 )
-from benchmarks.corpus_runs.recording import make
+from benchmarks.corpus_runs.recording import label, make
 from benchmarks.corpus_runs.scenario import SCENARIOS
 
 MODULES = (torch_healthy, torch_broken, torch_oddities, rl_healthy, rl_broken, by_hand, process_faults)
@@ -31,9 +31,9 @@ MODULES = (torch_healthy, torch_broken, torch_oddities, rl_healthy, rl_broken, b
 def pack(out: Path, archive: Path) -> None:
     """All runs of a folder into one archive, below `corpus/`."""
     with tarfile.open(archive, "w:gz", compresslevel=9) as tar:
-        for label in sorted(out.glob("*/label.json")):
-            for path in sorted(label.parent.iterdir()):
-                info = tar.gettarinfo(path, f"corpus/{label.parent.name}/{path.name}")
+        for judged in sorted(out.glob("*/label.json")):
+            for path in sorted(judged.parent.iterdir()):
+                info = tar.gettarinfo(path, f"corpus/{judged.parent.name}/{path.name}")
                 info.uid = info.gid = 0
                 info.uname = info.gname = ""
                 with path.open("rb") as content:
@@ -48,10 +48,10 @@ def table(out: Path) -> str:
     ]
     kinds: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(out.glob("*/label.json")):
-        label = json.loads(path.read_text())
-        kinds.setdefault(label["name"].rsplit("_s", 1)[0], []).append(label)
+        found = json.loads(path.read_text())
+        kinds.setdefault(found["name"].rsplit("_s", 1)[0], []).append(found)
     for name, labels in kinds.items():
-        classes = ", ".join(f"{label['seed']} {label['class']}" for label in labels)
+        classes = ", ".join(f"{found['seed']} {found['class']}" for found in labels)
         first = labels[0]
         counts = " / ".join(str(first["records"][category]) for category in ("training", "gradients", "rewards"))
         rows.append(f"| `{name}` | {classes} | {first['fault'] or first['why']} | {counts} | {first['note']} |")
@@ -66,8 +66,13 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="make runs anew that are there already")
     parser.add_argument("--list", action="store_true", help="only name the runs")
     parser.add_argument("--pack", type=Path, metavar="FILE", help="then pack all runs of the folder")
+    parser.add_argument("--relabel", action="store_true", help="judge the folder's runs anew by their files")
     parser.add_argument("--table", action="store_true", help="only print the folder's runs as a Markdown table")
     options = parser.parse_args()
+    if options.relabel:
+        for path in sorted(options.out.glob("*/label.json")):
+            kept = json.loads(path.read_text())
+            label(SCENARIOS[kept["name"].rsplit("_s", 1)[0]], kept["seed"], path.parent, kept["died"])
     if options.table:
         print(table(options.out))
         return 0
@@ -86,9 +91,9 @@ def main() -> int:
             ):
                 continue
             begin = time.monotonic()
-            label = make(SCENARIOS[name], seed, options.out)
+            made = make(SCENARIOS[name], seed, options.out)
             took = f"{time.monotonic() - begin:5.1f} s"
-            print(f"{label['name']:32} {label['class']:10} {took} {label['records']} {label['note']}", flush=True)
+            print(f"{made['name']:32} {made['class']:10} {took} {made['records']} {made['note']}", flush=True)
     if options.pack is not None:
         pack(options.out, options.pack)
     return 0

@@ -127,6 +127,19 @@ def no_end() -> Proof:
     def proof(records: Records) -> tuple[bool, str]:
         events = [str(record.get("event")) for record in records.by_category.get("lifecycle", [])]
         statuses = [record["status"] for record in records.by_category.get("lifecycle", []) if "status" in record]
-        return "start" in events and "finished" not in statuses, f"lifecycle: {', '.join(events)} {statuses}"
+        return (
+            "start" in events and "finished" not in statuses,
+            f"lifecycle: {', '.join(event for event in events if event != 'heartbeat')} {' '.join(map(str, statuses))}".strip(),
+        )
 
     return proof
+
+
+def slowed(records: Records) -> bool:
+    """The machine was busy: the median speed of an eighth of the run is below 0.4 of that of an earlier eighth."""
+    values = [value for _, value in records.series("performance.fps")]
+    if len(values) < 16:
+        return False
+    eighths = [sorted(values[part * len(values) // 8 : (part + 1) * len(values) // 8]) for part in range(8)]
+    medians = [part[len(part) // 2] for part in eighths]
+    return any(later < 0.4 * max(medians[:place]) for place, later in enumerate(medians) if place)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from avaliacoes.logger_integration import TrainingLoggerIntegration
-from benchmarks.corpus_runs.outcome import Records
+from benchmarks.corpus_runs.outcome import Records, slowed
 from benchmarks.corpus_runs.scenario import Run, Scenario
 
 #: Digits that are kept of a float: all that a 32-bit one has.
@@ -43,10 +43,8 @@ def make(scenario: Scenario, seed: int, out: Path) -> dict[str, Any]:
     session_file.unlink()
     if child.exitcode != 0:
         _wait_for_adoption(data / f"lifecycle_{session}.jsonl")
-    counts = _export(data, session, folder, name, scenario)
-    label = _label(scenario, seed, name, folder, child.exitcode or 0, counts)
-    (folder / "label.json").write_text(json.dumps(label, indent=1) + "\n")
-    return label
+    _export(data, session, folder, name, scenario)
+    return label(scenario, seed, folder, child.exitcode or None)
 
 
 def _wait_for_adoption(lifecycle: Path) -> None:
@@ -58,16 +56,13 @@ def _wait_for_adoption(lifecycle: Path) -> None:
         time.sleep(0.2)
 
 
-def _export(data: Path, session: str, folder: Path, name: str, scenario: Scenario) -> dict[str, int]:
-    counts = {"training": 0, "gradients": 0, "rewards": 0}
+def _export(data: Path, session: str, folder: Path, name: str, scenario: Scenario) -> None:
     for path in sorted(data.glob(f"*_{session}.jsonl")):
         category = path.name.removesuffix(f"_{session}.jsonl")
         if category == "lifecycle" and not scenario.processes:
             continue
         lines = [_tidy(json.loads(line), keep_ids=scenario.processes) for line in path.read_text().splitlines()]
         (folder / f"{category}_{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        counts[category] = len(lines)
-    return counts
 
 
 def _tidy(record: dict[str, Any], keep_ids: bool) -> dict[str, Any]:
@@ -82,11 +77,14 @@ def _short(key: str, value: Any) -> Any:
     return round(value, 3) if key == "timestamp" else float(f"{value:.{DIGITS}g}")
 
 
-def _label(
-    scenario: Scenario, seed: int, name: str, folder: Path, exit_code: int, counts: dict[str, int]
-) -> dict[str, Any]:
-    as_meant, note = scenario.proof(Records.load(folder, name))
-    return {
+def label(scenario: Scenario, seed: int, folder: Path, died: int | None) -> dict[str, Any]:
+    """Judge a run by its files, write its `label.json` and return it."""
+    name = folder.name
+    records = Records.load(folder, name)
+    as_meant, note = scenario.proof(records)
+    counts = {"training": 0, "gradients": 0, "rewards": 0}
+    counts.update((category, len(lines)) for category, lines in records.by_category.items())
+    made = {
         "name": name,
         "algo": scenario.algo,
         "expect": list(scenario.expect),
@@ -94,8 +92,11 @@ def _label(
         "fault": scenario.fault or None,
         "why": scenario.why,
         "seed": seed,
-        "died": exit_code or None,
+        "died": died,
         "class": scenario.meant if as_meant else "ambiguous",
         "note": note if as_meant else f"meant to be {scenario.meant}, and is not by the outcome: {note}",
+        "also_true": ["slowdown"] if "slowdown" not in scenario.expect and slowed(records) else [],
         "records": counts,
     }
+    (folder / "label.json").write_text(json.dumps(made, indent=1) + "\n")
+    return made
