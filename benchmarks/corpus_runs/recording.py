@@ -82,6 +82,7 @@ def label(scenario: Scenario, seed: int, folder: Path, died: int | None) -> dict
     name = folder.name
     records = Records.load(folder, name)
     as_meant, note = scenario.proof(records)
+    also = [*scenario.also, *(["slowdown"] if "slowdown" not in scenario.expect and slowed(records) else [])]
     counts = {"training": 0, "gradients": 0, "rewards": 0}
     counts.update((category, len(lines)) for category, lines in records.by_category.items())
     made = {
@@ -95,7 +96,7 @@ def label(scenario: Scenario, seed: int, folder: Path, died: int | None) -> dict
         "died": died,
         "class": scenario.meant if as_meant else "ambiguous",
         "note": note if as_meant else f"meant to be {scenario.meant}, and is not by the outcome: {note}",
-        "also_true": ["slowdown"] if "slowdown" not in scenario.expect and slowed(records) else [],
+        "also_true": also,
         "records": counts,
     }
     (folder / "label.json").write_text(json.dumps(made, indent=1) + "\n")

@@ -47,6 +47,7 @@ class Scenario:
         onset: first training step at which something is wrong.
         processes: the fault is the process's own (killed, hung, slow): its lifecycle records are kept.
         only_once: too slow or too large for every seed.
+        also: rules that tell something true of a healthy run, though it learns.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Scenario:
     onset: int = 0
     processes: bool = False
     only_once: bool = False
+    also: tuple[str, ...] = ()
 
     @property
     def meant(self) -> str:
@@ -66,12 +68,19 @@ class Scenario:
 
 
 def healthy(
-    name: str, algo: str, proof: Proof, why: str, *, processes: bool = False, only_once: bool = False
+    name: str,
+    algo: str,
+    proof: Proof,
+    why: str,
+    *,
+    processes: bool = False,
+    only_once: bool = False,
+    also: tuple[str, ...] = (),
 ) -> Callable[[Train], Train]:
     """Define a run that learns, or is as it should be by nature."""
 
     def define(train: Train) -> Train:
-        SCENARIOS[name] = Scenario(name, algo, train, proof, why, processes=processes, only_once=only_once)
+        SCENARIOS[name] = Scenario(name, algo, train, proof, why, processes=processes, only_once=only_once, also=also)
         return train
 
     return define
