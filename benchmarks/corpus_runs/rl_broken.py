@@ -330,13 +330,16 @@ def actions_swapped(run: Run) -> None:
 @broken(
     "b_ppo_negative_lr",
     "PPO",
-    collapsed(30_000, 0.3),
+    worsened("training.value_loss", 30_000, up=100.0),
     "the schedule goes below 0 at 30,000",
     COLLAPSE + " policy_instability value_failure loss_divergence entropy_collapse gradient_explosion",
     30_000,
 )
 def negative_rate(run: Run) -> None:
-    """A linear decay that does not stop at 0: from half of the run on, every update climbs the loss."""
+    """A linear decay that does not stop at 0: from half of the run on, every update climbs the loss.
+
+    The critic goes first, and its gradients, clipped together with the policy's, leave that almost as it was.
+    """
     model = PPO(
         "MlpPolicy",
         vec(run, Grid, 4),
