@@ -15,8 +15,10 @@ from avaliacoes.logger_integration import TrainingLoggerIntegration
 from benchmarks.corpus_runs.outcome import Records, slowed
 from benchmarks.corpus_runs.scenario import Run, Scenario
 
-#: Digits that are kept of a float: all that a 32-bit one has.
-DIGITS = 7
+#: Digits that are kept of a float, so that the archive stays small.
+DIGITS = 6
+#: Fields left out for the same reason: a counter, and which of several environments an episode was from.
+_LEFT_OUT = ("episode", "env")
 _ADOPTION_S = 30.0
 #: Fields that tell of the machine rather than of the run.
 _PRIVATE = {"host": "host", "platform": "linux", "argv0": "train.py"}
@@ -68,7 +70,11 @@ def _export(data: Path, session: str, folder: Path, name: str, scenario: Scenari
 def _tidy(record: dict[str, Any], keep_ids: bool) -> dict[str, Any]:
     if not keep_ids:
         record = {key: value for key, value in record.items() if key not in ("_p", "_q")}
-    return {key: _PRIVATE[key] if key in _PRIVATE else _short(key, value) for key, value in record.items()}
+    return {
+        key: _PRIVATE[key] if key in _PRIVATE else _short(key, value)
+        for key, value in record.items()
+        if key not in _LEFT_OUT
+    }
 
 
 def _short(key: str, value: Any) -> Any:
