@@ -254,7 +254,9 @@ def test_a_broken_configuration_is_said_once_and_the_last_good_one_stays(
     assert (said + capfd.readouterr().err).count("did you mean") == 1
 
 
-def test_a_trainer_that_is_heard_of_no_more_has_crashed(place: Path, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trainer_that_is_heard_of_no_more_has_crashed(
+    place: Path, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The clock tells a crash once; when the trainer is heard again it is over, and a later reading tells the same."""
     monkeypatch.setattr("analyzer.watch.CRASHED_AFTER_S", 0.1)
     writer = Writer(place, "s1")
