@@ -17,7 +17,7 @@ OUTCOME: Final = "outcome"
 #: What needs no judgement, and explains whatever else is seen.
 _FACTS: Final = {"crashed": frozenset({"stalled", "slowdown"})}
 #: A jump that stays is a divergence: whichever is told first stands for both.
-_ONE_THING: Final = frozenset({"loss_spike", "loss_divergence"})
+ONE_THING: Final = frozenset({"loss_spike", "loss_divergence"})
 
 
 def silencer(rule: str, group: str, level: str, loud: dict[str, tuple[str, str]]) -> str:
@@ -38,7 +38,7 @@ def silencer(rule: str, group: str, level: str, loud: dict[str, tuple[str, str]]
     for other, (its_group, its_level) in loud.items():
         if other == rule or its_group != group:
             continue
-        if group == OUTCOME and level == ERROR and its_level != ERROR and {rule, other} != _ONE_THING:
+        if group == OUTCOME and level == ERROR and its_level != ERROR and {rule, other} != ONE_THING:
             continue  # a run that stands still may yet fall
         return other
     return ""

@@ -78,7 +78,7 @@ class LossDivergence(Rule):
                 return Finding(
                     level, text, q.median, best + limit.undone * self._gain, best, q.records, patience=patience
                 )
-            if share > limit.climbing and rise > noise and _climbs(series.cells.values, p.noise):
+            if share > limit.climbing and rise > 5.0 * q.error and _climbs(series.cells.values, p.noise):
                 text = f"{series.name} climbs: {q.median:.4g} now, {best:.4g} at best, {100 * share:.3g} % of the gain undone step by step"
                 return Finding(
                     WARNING, text, q.median, best + limit.climbing * self._gain, best, q.records, patience=patience
