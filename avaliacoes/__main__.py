@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "up": ("up", "run collector, analyzer and renderer under honcho until Ctrl-C"),
     "demo": ("demo", "three live trainings for a minute, their dashboards and reports"),
     "status": ("status", "what was logged, stored, is waiting or was lost, per session"),
+    "top": ("top", "the runs live in this terminal: states, curves, rates, alerts"),
     "tail": ("tail", "the last records of a category as JSON lines"),
     "report": ("report", "write the report of a session and print its path"),
     "check": ("check", "run the alert rules over finished sessions, without services"),
