@@ -27,15 +27,20 @@ def detail(view: View, size: Size, signs: Glyphs, first: int = 0) -> tuple[list[
 
 
 def _head(view: View, width: int, signs: Glyphs) -> list[Line]:
-    about = f"  {signs.safe(view.reason)}" if view.reason else ""
-    top: Line = [(signs.safe(view.session), "bold"), (f"  {view.state}", _STATE_STYLE.get(view.state, "")), (about, "")]
+    top: Line = [(signs.safe(view.session), "bold"), (f"  {view.state}", _STATE_STYLE.get(view.state, ""))]
     step = "-" if view.step is None else f"{view.step:,}"
     exact = "" if view.counted else "about "
     second = f"step {step}  {exact}{count(view.records)} records  {count(view.rate)} rec/s  last record {age(view.age_s)} ago"
     facts = [f"{name} {signs.safe(value)}" for name, value in view.facts.items()]
     if view.started:
         facts.insert(0, time.strftime("started %Y-%m-%d %H:%M:%S", time.localtime(view.started)))
-    return [top, [(second, "")], [("  ".join(facts), "dim")], [(signs.rule * width, "dim")]]
+    lines: list[Line] = [
+        top,
+        *([(part, "")] for part in wrap(signs.safe(view.reason), width)[:3] if part),
+        [(second, "")],
+    ]
+    lines += [[(part, "dim")] for part in wrap("  ".join(facts), width)[:2]]
+    return [*lines, [(signs.rule * width, "dim")]]
 
 
 def _alerts(view: View, width: int, signs: Glyphs) -> list[Line]:

@@ -129,7 +129,7 @@ def _widths(width: int) -> tuple[int, int]:
 
 def _wide(view: View, width: int, signs: Glyphs, marked: bool) -> Line:
     name, each = _widths(width)
-    step = "-" if view.step is None else f"{view.step:,}" if abs(view.step) < 1e7 else count(view.step)
+    step = "-" if view.step is None else f"{view.step:,}" if abs(view.step) < 1e6 else count(view.step)
     line: Line = [
         (f"{signs.mark if marked else ' '} {fit(signs.safe(view.session), name, dots=signs.dots)} ", "chosen" if marked else "bold"),
         (fit(view.state, 9), _STATE_STYLE.get(view.state, "")),

@@ -110,7 +110,8 @@ class Screen:
         out = []
         for row, line in enumerate(lines):
             if row >= len(self._shown) or self._shown[row] != line:
-                out.append(f"\x1b[{row + 1};1H\x1b[0m{line}\x1b[K")
+                # Erased first: after a full line some terminals would erase its last letter.
+                out.append(f"\x1b[{row + 1};1H\x1b[0m\x1b[K{line}")
         if len(lines) < len(self._shown):
             out.append(f"\x1b[{len(lines) + 1};1H\x1b[J")
         self._shown = list(lines)

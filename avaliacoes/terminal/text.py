@@ -170,6 +170,8 @@ def spark(columns: list[float | None], signs: Glyphs) -> str:
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
     last = len(signs.blocks) - 1
     half = high / 2 - low / 2
+    # Means of equal values differ in their last digits: that is no course.
+    varies = half > 1e-9 * max(abs(high), abs(low)) / 2
     out = []
     for value in columns:
         if value is None:
@@ -177,6 +179,6 @@ def spark(columns: list[float | None], signs: Glyphs) -> str:
         elif not math.isfinite(value):
             out.append(signs.bad)
         else:
-            share = (value / 2 - low / 2) / half if half > 0 else 0.5
+            share = (value / 2 - low / 2) / half if varies else 0.5
             out.append(signs.blocks[min(last, int(share * (last + 1)))])
     return "".join(out)
