@@ -1,4 +1,4 @@
-"""The renderer's loop: looks at the folder, reads what is new, rewrites the pages that changed. One owner of all state.
+"""The renderer's loop: looks at the folder, reads what is new, writes what changed. One owner of all state.
 
 Sessions whose trainer lives are read each refresh. One that has ended gets its final page once, with the data inside,
 and is forgotten; it comes back only when its files change. When a round takes long, the next waits ten times as long:
@@ -14,17 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from contract import places
+from contract import places, service
 from contract import settings as shared
 from renderer import fallback, find, page, panels, report
+from renderer.live import describe, folder, runs
+from renderer.live.model import Model
+from renderer.live.writer import SessionFiles
 from renderer.session import Session
 from renderer.settings import Settings
 
-#: Old sessions that get a page when they have none.
-OLD_PAGES: Final = 20
-#: Sessions kept in memory, some megabytes each; the one untouched for longest is read anew when it changes again.
-MAX_OPEN: Final = 16
-#: A page of a live session is rewritten at least this often: that is how it knows that the renderer lives.
+#: Old sessions that get a page when they have none, one after the other: enough to compare a sweep.
+OLD_PAGES: Final = 60
+#: Sessions kept in memory, at most some ten megabytes each; the one untouched for longest is read anew when it changes again.
+MAX_OPEN: Final = 32
+#: Sessions that may fill their whole budget of levels; more of them share what these would have.
+_FULL_SESSIONS: Final = 8
+#: The manifest of a live session is rewritten at least this often: that is how its page knows that the renderer lives.
 SIGN_OF_LIFE_S: Final = 5.0
 #: Pictures take a third of a second to draw.
 PICTURE_EVERY_S: Final = 5.0
@@ -33,6 +38,8 @@ SHARE_OF_TIME: Final = 10.0
 _RECENT_S: Final = 120.0
 #: Reading of one round ends after this long: what is left waits for the next, and a request to end is heard.
 _READING_S: Final = 1.0
+#: A page that an earlier renderer filled keeps what it shows for so long, while the history is read again.
+_PATIENCE_S: Final = 4.0
 _COMPLAIN_EVERY_S: Final = 60.0
 
 
@@ -47,15 +54,20 @@ class Stop(Protocol):
 class _Open:
     """A session in memory, and what has been written of it."""
 
-    session: Session
+    model: Model
+    files: SessionFiles
     found: find.Found
+    since: float
     shell: bool = False
     dirty: bool = True
     behind: bool = True
     state: str = ""
     read_at: float = 0.0
     written: float = 0.0
+    told: float = 0.0
     drawn: float = 0.0
+    #: What a picture is drawn from; kept where pages have pictures instead of charts.
+    pictured: Session | None = None
 
 
 class Renderer:
@@ -71,7 +83,11 @@ class Renderer:
         self._complained = 0.0
         self._open: dict[str, _Open] = {}
         self._done: dict[str, tuple[float, int]] = {}
+        self._runs = runs.Runs(self.base)
+        self._services: dict[str, bool] = {}
         self._config_seen: int | None = -1
+        self._all_page = False
+        self._swept: frozenset[str] | None = None
         self.kit = page.prepare(self.base)
         if self.kit.mode != page.PLOTLY:
             rest = "drawing pictures with matplotlib" if self.kit.mode == page.IMAGE else "pages have tables only"
@@ -98,15 +114,15 @@ class Renderer:
         before, self.config = self.config, self.settings.over(shared.load(self.base))
         if not before:
             return
-        shape = ("history_window", "moving_average_window")
-        if any(before[name] != self.config[name] for name in shape):
-            # Averages and points of the past can only come from the files: read them again.
-            self._open = {name: _Open(self._session(name), one.found, one.shell) for name, one in self._open.items()}
+        if before["history_window"] != self.config["history_window"]:
+            # Levels that were given up can only come from the files: read them again.
+            self._open = {name: self._opened(name, one.found, time.time()) for name, one in self._open.items()}
         for one in self._open.values():
             one.dirty = True
 
-    def _session(self, name: str) -> Session:
-        return Session(self.base, name, int(self.config["history_window"]), int(self.config["moving_average_window"]))
+    def _opened(self, name: str, found: find.Found, now: float) -> _Open:
+        model = Model(self.base, name, int(self.config["history_window"]))
+        return _Open(model, SessionFiles(self.base, model), found, now)
 
     def step(self, now: float, last: bool = False) -> bool:
         """One round: look, read, write. True while a session is active or files are still being caught up with.
@@ -117,6 +133,11 @@ class Renderer:
         """
         self._load_config()
         self._look(now)
+        services = {kind: service.is_running(self.base, kind) for kind in ("collector", "analyzer")}
+        if services != self._services:
+            self._services = services
+            for one in self._open.values():
+                one.dirty = True
         active = False
         enough = time.monotonic() + _READING_S
         for name, one in sorted(self._open.items(), key=lambda item: item[1].read_at):
@@ -124,20 +145,30 @@ class Renderer:
                 active = one.behind = True
                 continue
             one.read_at = now
-            for category, path in one.found.files.items():
-                one.session.add_file(category, path)
-            changed, one.behind = one.session.poll()
-            one.dirty = one.dirty or changed
-            state = one.session.state(now)
-            one.dirty = one.dirty or state != one.state
-            one.state = state
-            living = one.session.is_active(now)
-            active = active or living or one.behind
             try:
+                self._read(one, now, enough)
+                living = one.model.is_active(now)
+                active = active or living or one.behind
                 self._write(name, one, now, living, last)
             except OSError as error:
+                one.dirty = True
                 self._failed(name, error)
+        self._write_all(now)
         return active
+
+    def _read(self, one: _Open, now: float, enough: float) -> None:
+        for category, path in one.found.files.items():
+            one.model.add_file(category, path)
+        share = min(1.0, _FULL_SESSIONS / len(self._open))
+        while True:
+            changed, one.behind = one.model.poll()
+            one.dirty = one.dirty or changed
+            one.model.fit(share * one.files.tile_budget)
+            if not one.behind or time.monotonic() > enough:
+                break
+        state = one.model.state(now)
+        one.dirty = one.dirty or state != one.state
+        one.state = state
 
     def catch_up(self, stop: Stop) -> None:
         """Bring every page up to date, and the reports that were written before their session ended."""
@@ -158,6 +189,11 @@ class Renderer:
             return
         for gone in [name for name in self._open if name not in found]:
             del self._open[gone]
+        names = frozenset(found)
+        if names != self._swept:
+            folder.sweep(self.base, names)
+            self._runs.only(names)
+            self._swept = names
         newest = sorted(found, key=lambda name: -found[name].newest)
         for place, name in enumerate(newest):
             one = found[name]
@@ -166,19 +202,22 @@ class Renderer:
                 continue
             if self._done.get(name) == (one.newest, one.bytes):
                 continue
-            recent = now - one.newest < 120.0
-            if not recent and (place >= OLD_PAGES or (name not in self._done and self._has_page(name, one))):
+            recent = now - one.newest < _RECENT_S
+            if not recent and name not in self._done and self._has_page(name, one):
+                self._done[name] = (one.newest, one.bytes)
+                continue
+            if not recent and place >= OLD_PAGES:
                 self._done[name] = (one.newest, one.bytes)
                 continue
             if len(self._open) >= MAX_OPEN and not self._close_one(one.newest):
                 continue
-            self._open[name] = _Open(self._session(name), one)
+            self._open[name] = self._opened(name, one, now)
         if len(self._done) > 2 * len(found) + 100:
             self._done = {name: mark for name, mark in self._done.items() if name in found}
 
     def _has_page(self, name: str, one: find.Found) -> bool:
         path = page.page_file(self.base, name)
-        return page.is_final(path) and path.stat().st_mtime >= one.newest
+        return page.is_final(path) and path.stat().st_mtime >= one.newest and self._runs.recall(name)
 
     def _close_one(self, newer_than: float) -> bool:
         """Make room by dropping the open session whose files are oldest, if they are older than the newcomer's."""
@@ -190,46 +229,71 @@ class Renderer:
 
     def _write(self, name: str, one: _Open, now: float, living: bool, last: bool) -> None:
         if not one.shell:
-            one.shell = True
             if not page.is_final(page.page_file(self.base, name)) or living:
                 page.write_atomic(self.base, page.page_file(self.base, name), page.page(name, self.kit, self.refresh))
-        if one.behind and not last and one.written and now - one.written < 2 * self.refresh:
-            return
+            one.shell = True
+        if one.behind and not last:
+            shown = one.written or (folder.session_dir(self.base, name) / "manifest.js").exists()
+            if shown and now - max(one.written, one.since) < _PATIENCE_S:
+                return
         if not living and not one.behind:
             self._finish(name, one, now)
         elif one.dirty or now - one.written >= SIGN_OF_LIFE_S:
             self._draw_picture(name, one, now, every=PICTURE_EVERY_S)
-            page.write_live(self.base, name, self._data(one, now))
+            one.files.write(self.config, now, {**self._services, "renderer": True}, drawn=one.drawn)
+            self._tell(name, one, now)
             one.dirty, one.written = False, now
             self.renders += 1
 
+    def _tell(self, name: str, one: _Open, now: float) -> None:
+        """The session's line on the page of all, now and then."""
+        if now - one.told >= runs.EVERY_S or not self._runs.know(name):
+            self._runs.put(describe.run(one.model, now, page.page_file(self.base, name).name, True))
+            one.told = now
+
     def _finish(self, name: str, one: _Open, now: float) -> None:
         """The final page; then the session leaves memory until its files change."""
-        path = page.page_file(self.base, name)
         self._draw_picture(name, one, now, every=0.0)
-        data = self._data(one, now)
-        page.write_live(self.base, name, data)
-        page.write_atomic(self.base, path, page.page(name, self.kit, self.refresh, data))
+        manifest = one.files.write(self.config, now, {**self._services, "renderer": True}, drawn=one.drawn, last=True)
+        inside = one.files.inside(manifest, self.config)
+        path = page.page_file(self.base, name)
+        page.write_atomic(self.base, path, page.page(name, self.kit, self.refresh, inside))
+        self._runs.keep(describe.run(one.model, now, path.name, True))
         self.renders += 1
         self._done[name] = (one.found.newest, one.found.bytes)
         del self._open[name]
 
-    def _data(self, one: _Open, now: float) -> dict[str, Any]:
-        data = panels.describe(one.session, self.config, now)
-        if self.kit.mode != page.PLOTLY:
-            data["panels"] = []
-        return {**data, "revision": int(now * 1000), "written": now, "drawn": one.drawn, "refresh": self.refresh}
+    def _write_all(self, now: float) -> None:
+        """The page of all, once, and its lines."""
+        try:
+            if not self._all_page:
+                page.write_atomic(self.base, page.all_page_file(self.base), page.page(None, self.kit, self.refresh))
+                self._all_page = True
+            self._runs.write(now, self.refresh, SIGN_OF_LIFE_S)
+        except OSError as error:
+            self._failed("the page of all runs", error)
 
     def _draw_picture(self, name: str, one: _Open, now: float, every: float) -> None:
         if self.kit.mode != page.IMAGE or now - one.drawn < every:
             return
-        one.drawn = now
         try:
-            picture = fallback.draw(panels.panels(one.session, self.config), one.session.name)
+            picture = fallback.draw(panels.panels(self._pictured(name, one), self.config), name)
         except (ValueError, ArithmeticError) as error:  # matplotlib's, on values or texts it cannot place
+            one.drawn = now
             self._failed(f"the picture of {name}", error)
             return
         page.write_atomic(self.base, page.image_file(self.base, name), picture)
+        one.drawn = now
+
+    def _pictured(self, name: str, one: _Open) -> Session:
+        if one.pictured is None:
+            points, window = int(self.config["history_window"]), int(self.config["moving_average_window"])
+            one.pictured = Session(self.base, name, points, window)
+        for category, path in one.found.files.items():
+            one.pictured.add_file(category, path)
+        while one.pictured.poll()[1]:
+            pass
+        return one.pictured
 
     def _failed(self, what: str, error: Exception) -> None:
         self.failures += 1
@@ -256,7 +320,8 @@ def run(settings: Settings, stop: Stop, ready: Callable[[], None] = lambda: None
         cost = time.monotonic() - begin
         # Its share is of work, not of time: after a round in which it was frozen the page must not wait ten times as long.
         share = SHARE_OF_TIME * (time.thread_time() - work)
-        pause = cost if renderer.catching_up else max(renderer.refresh - cost, share)
+        # A history is read in seconds; until then nobody sees anything.
+        pause = cost / 10 if renderer.catching_up else max(renderer.refresh - cost, share)
         if stop.wait(pause):
             break
     renderer.step(time.time(), last=True)

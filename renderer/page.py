@@ -1,13 +1,11 @@
-"""Plain data to files: the page, its data file, and the chart library beside them.
+"""The pages themselves, and the chart library beside them.
 
-    <base>/dashboard_<session>.html              the page: small; written when a session is first seen and once at its end,
-                                                 then with the data inside
-    <base>/.avaliacoes/live/<session>.js         the data, rewritten whole: `avaliacoesData({...})`
+    <base>/dashboard_<session>.html              written when a session is first seen and once at its end, then with its data inside
+    <base>/dashboard.html                        all sessions of the folder
+    <base>/.avaliacoes/live/                     what pages read while they are open: `renderer.live`
     <base>/.avaliacoes/assets/plotly-<v>.min.js  the chart library, once per version
 
-A page opened from disk may not fetch, but it may load a script again and again; so the data is a script. Every file is
-written beside its place and renamed into it: a reader sees the old one or the new one. Text from outside travels only
-as JSON in which `<`, `>`, `&` and the line separators of JavaScript are escaped, and is put into the page as text.
+One program serves both: `static/page.tmpl` with styles and scripts put into it, and its facts as JSON.
 """
 
 from __future__ import annotations
@@ -17,24 +15,28 @@ import hashlib
 import html
 import importlib
 import importlib.resources
-import os
 import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from contract.places import own_dir
+from renderer.live import folder
+from renderer.live.blocks import json_for_script
+from renderer.live.folder import write_atomic
 
-FINAL: Final = "final"
-LIVE: Final = "live"
+__all__ = ["Kit", "all_page_file", "image_file", "is_final", "json_for_script", "page", "page_file", "prepare", "write_atomic"]  # fmt: skip
+
+#: Of pages that hold their data inside; a page from an older version of this program has another.
+FINAL: Final = "final 2"
+LIVE: Final = "live 2"
 PLOTLY: Final = "plotly"
 IMAGE: Final = "image"
 TABLES: Final = "tables"
 
-_ESCAPES: Final = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))  # fmt: skip
+#: The page's script, one file per idea; each may use those before it, at any time those after it.
+SCRIPTS: Final = ("kit.js", "data.js", "smooth.js", "tiles.js", "view.js", "figure.js", "charts.js", "readout.js", "panels.js", "alerts.js", "head.js", "runs.js", "app.js")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,36 +51,17 @@ def page_file(base: Path, session: str) -> Path:
     return base / f"dashboard_{session}.html"
 
 
+def all_page_file(base: Path) -> Path:
+    return base / "dashboard.html"
+
+
 def image_file(base: Path, session: str) -> Path:
     return base / f"dashboard_{session}.png"
 
 
-def live_file(base: Path, session: str) -> Path:
-    return own_dir(base) / "live" / f"{session}.js"
-
-
-def json_for_script(data: Any) -> bytes:
-    """JSON that is safe inside a `<script>` of a page, and as JavaScript. Non-finite numbers become null."""
-    text = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
-    for char, escape in _ESCAPES:
-        text = text.replace(char, escape)
-    return text
-
-
-def write_atomic(base: Path, path: Path, content: bytes) -> None:
-    """Put `content` at `path`, inside data folder `base`, in one step. Raises `OSError` (a full disk, no permission)."""
-    temporary = own_dir(base) / "live" / f"{path.name}.{os.getpid()}.tmp"
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def prepare(base: Path) -> Kit:
     """Make the folders, copy the chart library if it is not there, and say what pages can draw with."""
-    (own_dir(base) / "live").mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.prepare(base)
     assets = own_dir(base) / "assets"
     assets.mkdir(mode=0o700, exist_ok=True)
     try:
@@ -100,37 +83,43 @@ def prepare(base: Path) -> Kit:
 
 
 @cache
-def _static(name: str) -> str:
-    return (importlib.resources.files("renderer") / "static" / name).read_text("utf-8")
+def _static(*names: str) -> str:
+    """Files of the page, one after the other."""
+    return "\n".join((importlib.resources.files("renderer") / "static" / name).read_text("utf-8") for name in names)
 
 
 @cache
-def _script() -> tuple[str, str]:
-    """The page's script and its hash for the content security policy: no other inline script may run."""
-    text = _static("charts.js") + _static("app.js")
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return text, f"'sha256-{digest}'"
+def _digest(*names: str) -> str:
+    """How a content security policy allows exactly this inline text: no other inline script or style may be."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(_static(*names).encode()).digest()).decode()}'"
 
 
-def page(session: str, kit: Kit, refresh: float, data: dict[str, Any] | None = None) -> bytes:
-    """The page of a session; with `data` inside it needs no data file any more."""
-    script, digest = _script()
+def page(session: str | None, kit: Kit, refresh: float, inside: list[dict[str, Any]] | None = None) -> bytes:
+    """The page of a session, or of all (None).
+
+    Args:
+        session: its name.
+        kit: what it can draw with.
+        refresh: seconds between two looks at what is new.
+        inside: manifest, base and alerts of an ended session: the page needs no other file then.
+    """
     facts = {
         "session": session,
         "mode": kit.mode,
-        "live": f".avaliacoes/live/{session}.js",
+        "live": ".avaliacoes/live/",
         "plotly": kit.library,
-        "image": f"dashboard_{session}.png",
+        "image": f"dashboard_{session}.png" if session and kit.mode == IMAGE else "",
         "refresh": refresh,
-        "data": data,
+        "inside": inside,
     }
     parts = {
-        "kind": FINAL if data else LIVE,
-        "hash": digest,
-        "title": html.escape(session),
+        "kind": FINAL if inside else LIVE,
+        "hash": _digest(*SCRIPTS),
+        "stylehash": _digest("page.css"),
+        "title": html.escape(session or "All runs"),
         "style": _static("page.css"),
         "page": json_for_script(facts).decode(),
-        "script": script,
+        "script": _static(*SCRIPTS),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _static("page.tmpl")).encode()
 
@@ -142,10 +131,3 @@ def is_final(path: Path) -> bool:
             return f"<!-- avaliacoes page {FINAL} -->".encode() in file.read(200)
     except OSError:
         return False
-
-
-def write_live(base: Path, session: str, data: dict[str, Any]) -> int:
-    """Rewrite the data file of a session; returns its size in bytes."""
-    content = b"avaliacoesData(" + json_for_script(data) + b");\n"
-    write_atomic(base, live_file(base, session), content)
-    return len(content)

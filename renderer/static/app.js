@@ -1,326 +1,205 @@
-"use strict";
-// The page: loads the data file again and again as a script (the one way that works from disk), and shows it.
+// The page itself: follows its runs, hands what is new to the parts, and takes the reader's wishes.
 (() => {
-  const page = JSON.parse(document.getElementById("page").textContent);
-  const $ = (id) => document.getElementById(id);
-  const make = (tag, name, text) => {
-    const e = document.createElement(tag);
-    if (name) e.className = name;
-    if (text !== undefined) e.textContent = text;
-    return e;
-  };
-  const STORE = "avaliacoes.page";
-  let chosen = {};
-  try { chosen = JSON.parse(localStorage.getItem(STORE)) || {}; } catch { /* private windows have no storage */ }
-  const choice = (key, otherwise) => (key in chosen ? chosen[key] : otherwise);
-  const choose = (key, value) => {
-    chosen[key] = value;
-    try { localStorage.setItem(STORE, JSON.stringify(chosen)); } catch { /* kept for this visit only */ }
-  };
+  'use strict';
+  const { page, $, choice, choose, say, tell, make } = Kit;
+  const all = page.session === null;
+  const HIDDEN_S = 15, GONE_S = 120;
+  const how = { kind: choice('smooth', 'mean'), w: choice('w', 0.9), records: choice('records', null) };
+  let outliers = choice('outliers', false), timer = 0, marks = [];
 
-  let data = null, pending = null, view = null, plotly = !!window.Plotly, painting = false;
-  const cards = new Map(), dirty = new Set(), inSight = new Set();
-  const narrow = () => innerWidth < 620;
+  function shown() {
+    const names = all ? Runs.shown() : [page.session];
+    return names.map((n) => Data.run(n)).filter((r) => !all || r.manifest);
+  }
+  const settings = () => { const r = shown().find((one) => one.manifest); return (r && r.manifest.settings) || {}; };
+  const records = () => how.records ?? settings().moving_average_window ?? 20;
+  function smoothing() {
+    const n = records(), slow = how.kind === 'ema' ? { kind: 'ema', w: how.w ** 0.2 } : { kind: 'mean', records: 5 * n };
+    return { kind: how.kind, w: how.w, records: n, slow };
+  }
+  const grouping = () => (all && Runs.state.group ? Runs.groupOf : null);
+  Charts.settings.env = (chart) => ({ runs: shown(), how: smoothing(), log: chart && chart.log, hidden: chart ? chart.hidden : new Set(), outliers, groupOf: grouping(), alerts: marks, touch: Charts.touch, settings: limits(),
+    trendOver: settings().convergence_window || 50 });
+  const limits = () => ({ gradient_threshold_high: 10, gradient_threshold_low: 1e-8, zeros_ratio_threshold: 0.5, ...settings() });
 
-  // ---- words
-  const pad = (n) => String(n).padStart(2, "0");
-  const clock = (t) => {
-    const d = new Date(t * 1000), time = `${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`;
-    return Math.abs(Date.now() / 1000 - t) < 72000 ? time : `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())} ${time}`;
-  };
-  const count = (n) => (n === null || n === undefined ? "–" : Number(n).toLocaleString("en-US"));
-  function ago(seconds) {
-    const s = Math.max(0, Math.round(seconds));
-    if (s < 2) return "just now";
-    return `${lasting(s)} ago`;
+  // ---- what arrives
+  let planned = false;
+  const waiting = { shape: false, alerts: false, head: false, touched: new Set() };
+  Data.listeners.add((event) => {
+    if (event.kind === 'runs') waiting.shape = true;
+    if (event.kind === 'alerts') waiting.alerts = true;
+    if (event.kind === 'data') event.touched.forEach((key) => waiting.touched.add(key));
+    waiting.head = true;
+    plan();
+  });
+  /** What came since is taken in one go; a page that falls behind skips states, never data. */
+  function plan() { if (!planned) { planned = true; setTimeout(take, document.hidden ? 1000 : 30); } }
+  async function take() {
+    planned = false;
+    const { touched, alerts } = waiting, runs = shown();
+    waiting.touched = new Set();
+    waiting.alerts = waiting.shape = waiting.head = false;
+    if (page.mode === 'plotly') Panels.update(runs);
+    head();
+    if (alerts) { marks = Alerts.marks(runs); Charts.markAll(); }
+    Alerts.show(shown, alerts);
+    if (touched.size) Charts.markAll((chart) => chart.spec.keys.some((key) => touched.has(key)));
+    if (touched.size && !View.state.range) for (const chart of Charts.inSight) Charts.mark(chart);
+    summary();
+    document.documentElement.dataset.revision = Math.max(-1, ...runs.map((r) => r.at));
+    await Kit.breathe();
+    Charts.paint();
   }
-  function lasting(seconds) {
-    const s = Math.max(0, Math.round(seconds));
-    if (s < 60) return `${s} s`;
-    if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-    if (s < 172800) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-    return `${Math.floor(s / 86400)} days`;
+  function head() { if (all) { Head.folder(Data.listing, shown()); Runs.update(); legend(); } else Head.session(Data.run(page.session)); }
+  /** Which colour is which run: once for all charts of the page of all, in sight while they scroll. */
+  function legend() {
+    const groups = grouping(), runs = shown().map((r) => r.name), of = new Map();
+    for (const name of runs) { const key = groups ? groups(name) : name; of.set(key, (of.get(key) || 0) + 1); }
+    const list = [...of].map(([name, n]) => [n > 1 || !groups ? name : runs.find((r) => groups(r) === name), n]), key = JSON.stringify(list.map(([name]) => [name, Kit.colour(name)]));
+    $('legend').hidden = !all || !list.length;
+    if ($('legend').dataset.key === key) return;
+    $('legend').dataset.key = key;
+    $('legend').replaceChildren(...list.map(([name, n]) => { const swatch = make('span', 'swatch'); swatch.style.setProperty('--swatch', Kit.colour(name)); return make('li', '', swatch, Kit.cut(name, 60), n > 1 ? make('span', 'hint', `mean and band of ${n}`) : ''); }));
   }
-  const rate = (r) => (r >= 100 ? count(Math.round(r)) : r >= 10 ? r.toFixed(1) : r.toFixed(2));
-
-  // ---- header
-  const tile = new Map();
-  function tell(name, text, bad) {
-    let box = tile.get(name);
-    if (!box) {
-      box = make("div");
-      box.append(make("dt", "", name), make("dd"));
-      $("tiles").append(box);
-      tile.set(name, box);
-    }
-    const dd = box.lastChild;
-    if (dd.textContent !== text) dd.textContent = text;
-    box.className = bad ? "bad" : "";
-  }
-  function tick() {
-    if (!data) return;
-    const h = data.header, now = Date.now() / 1000;
-    const quiet = now - data.written;
-    const stale = h.active && quiet > Math.max(20, 10 * data.refresh);
-    const pill = $("pill"), word = stale ? "not updating" : h.state;
-    if (pill.textContent !== word) { pill.textContent = word; pill.className = `pill ${stale ? "stale" : h.state}`; }
-    const why = stale ? `This page was last updated ${ago(quiet)}: the renderer is not running on this folder. Last known state: ${h.state}.` : h.reason;
-    if ($("reason").textContent !== why) $("reason").textContent = why;
-    tell("Last record", h.last_record === null ? "none yet" : ago(now - h.last_record));
-    tell("Running time", h.started === null ? "–" : lasting((h.ended ?? now) - h.started));
-  }
-  function header() {
-    const h = data.header;
-    $("session").textContent = h.session;
-    document.title = `${h.session} · ${h.state}`;
-    tell("Step", count(h.step));
-    tell("Records", count(h.records));
-    tell(h.active ? "Records/s" : "Records/s, mean", rate(h.rate));
-    tick();
-    if (h.dropped > 0) tell("Dropped", count(h.dropped), true);
-    if (h.producers > 1) tell("Producers", count(h.producers));
-    const notes = $("notes");
-    notes.hidden = !h.notes.length;
-    notes.replaceChildren(...h.notes.map((n) => make("li", "", n)));
-    const from = [h.host && `on ${h.host}`, h.script && `by ${h.script}`].filter(Boolean).join(" ");
-    $("foot").textContent = `${from ? `Recorded ${from}. ` : ""}Data as of ${clock(data.written)}. Nothing on this page leaves this computer.`;
-    $("waiting").hidden = h.records > 0 || data.panels.some((p) => p.rows.length);
-    $("panels").hidden = !$("waiting").hidden && !data.alerts.shown.length;
+  function refresh(force) {
+    const runs = shown();
+    marks = Alerts.marks(runs);
+    if (page.mode === 'plotly') Panels.update(runs, force);
+    head();
+    Alerts.show(shown, true);
+    Charts.markAll();
+    Charts.paint();
+    poll();
   }
 
-  // ---- alerts
-  const NAMES = { ERROR: ["error", "errors", "Errors"], WARNING: ["warning", "warnings", "Warnings"], INFO: ["note", "notes", "Notes"] };
-  function alerts() {
-    const all = data.alerts, levels = Object.keys(NAMES);
-    $("alerts").hidden = false;
-    $("levels").replaceChildren(...levels.filter((l) => all.counts[l]).map((l) => {
-      const a = make("a", `level ${l}`, `${all.counts[l]} ${NAMES[l][all.counts[l] > 1 ? 1 : 0]}`);
-      a.href = "#alerts";
-      return a;
-    }));
-    const list = [];
-    for (const level of levels) {
-      const some = all.shown.filter((a) => a.level === level);
-      if (!some.length) continue;
-      const h = make("h3", level, `${NAMES[level][2]} · ${some.length}`), ul = make("ul");
-      for (const a of some) {
-        const li = make("li", a.resolved === null ? level : `${level} over`);
-        const state = a.resolved === null ? (data.header.active ? "firing" : "held to the end") : `resolved ${clock(a.resolved)}`;
-        li.append(make("span", "tag", a.rule.replaceAll("_", " ")), make("span", "says", a.message || a.metric),
-          make("span", "when", [a.step === null ? "" : `step ${count(a.step)}`, a.time === null ? "" : clock(a.time), state].filter(Boolean).join(" · ")));
-        ul.append(li);
-      }
-      list.push(h, ul);
-    }
-    const raised = levels.reduce((n, l) => n + all.total[l], 0);
-    const shown = all.shown.length;
-    if (!shown) list.push(make("p", "quietly", raised ? `Nothing to show now. ${raised} raised earlier; those over for more than ${all.retention_minutes} minutes are in the report.` : "None so far."));
-    else if (raised > shown) list.push(make("p", "quietly", `${raised} raised in all; per rule the latest is shown, and the report has the rest.`));
-    $("alert-list").replaceChildren(...list);
-  }
-
-  // ---- table
-  const HEADS = ["Category", "Metric", "Records", "First", "Last", "Min", "Max", "Mean", "Not finite"];
-  function table() {
-    const box = $("table");
-    box.hidden = !data.table.length && !data.texts.length;
-    $("table-count").textContent = `${data.table.length} series`;
-    if (!box.open) return;
-    const row = (cells, tag) => { const tr = make("tr"); tr.append(...cells.map((c) => make(tag, "", c))); return tr; };
-    if (!box.querySelector("thead tr")) box.querySelector("thead").append(row(HEADS, "th"));
-    box.querySelector("tbody").replaceChildren(...data.table.map((t) => {
-      const tr = row([t.category, t.name, count(t.count), t.first, t.last, t.min, t.max, t.mean, count(t.bad)], "td");
-      if (t.bad) tr.lastChild.className = "bad";
-      return tr;
-    }));
-    const dl = make("dl", "said");
-    for (const t of data.texts) dl.append(make("dt", "", t.name), make("dd", "", t.text));
-    $("texts").replaceChildren(dl);
-  }
-  $("table").addEventListener("toggle", () => data && table());
-
-  // ---- panels
-  const ACCENT = { loss: 0, gradients: 4, rewards: 2, metrics: 0 };
-  function colourOf(panel, row, series) {
-    const r = panel.rows.indexOf(row), s = row.series.indexOf(series);
-    if (panel.choose) return `var(--c${(r + s) % 8})`;
-    return r === 0 ? `var(--c${(ACCENT[panel.id] + s * 3) % 8})` : `var(--c${s ? (s + 1) % 8 : panel.id === "loss" ? 1 : panel.id === "gradients" ? 5 : 6})`;
-  }
-  const plainColour = (variable) => Charts.css(variable.slice(4, -1));
-  const rowsOf = (panel) => (panel.choose ? panel.rows.filter((r) => choice(`row/${r.id}`, r.open)) : panel.rows);
-  const isHidden = (id) => choice(`off/${id}`, false);
-  const logOf = (panel) => (row) => (row.small || panel.choose ? false : choice(`log/${panel.id}`, row.log));
-  const heightOf = (panel) => { const h = narrow() ? 290 : 320, n = rowsOf(panel).length; return panel.choose ? Math.max(h, n * 64 + 48) : h; };
-
-  const watcher = new IntersectionObserver((seen) => {
-    for (const s of seen) s.isIntersecting ? inSight.add(s.target.dataset.panel) : inSight.delete(s.target.dataset.panel);
-    paint();
-  }, { rootMargin: "200px" });
-
-  function cardOf(panel) {
-    let card = cards.get(panel.id);
-    if (card) return card;
-    const root = make("section", `card${panel.choose ? " choose" : ""}`);
-    root.dataset.panel = panel.id;
-    root.setAttribute("aria-labelledby", `title-${panel.id}`);
-    const head = make("div", "head"), title = make("h2", "", panel.title), tools = make("div", "tools");
-    title.id = `title-${panel.id}`;
-    const hint = make("span", "hint"), chips = make("div", "chips"), chart = make("div", "chart"), empty = make("p", "empty");
-    if (!panel.choose) {
-      const log = make("button", "tool", "log y");
-      log.type = "button";
-      log.addEventListener("click", () => { const p = card.panel, now = logOf(p)(p.rows[0] || {}); choose(`log/${p.id}`, !now); update(p); paint(); });
-      tools.append(log);
-      root.log = log;
-    }
-    chips.setAttribute("role", "group");
-    chips.setAttribute("aria-label", panel.choose ? "Metrics to show" : "Lines to show");
-    chart.setAttribute("role", "img");
-    head.append(title, hint, tools);
-    root.append(head, chips, chart, empty);
-    $("panels").append(root);
-    card = { root, hint, chips, chart, empty, panel, drawn: "" };
-    cards.set(panel.id, card);
-    watcher.observe(root);
-    return card;
-  }
-  function chip(text, tone, on, press) {
-    const b = make("button", "chip");
-    b.type = "button";
-    b.setAttribute("aria-pressed", String(on));
-    const s = make("span", "swatch");
-    s.style.setProperty("--swatch", tone);
-    b.append(s, make("span", "word", text));
-    b.title = text;
-    b.addEventListener("click", press);
-    return b;
-  }
-  function update(panel) {
-    const card = cardOf(panel);
-    card.panel = panel;
-    card.hint.textContent = panel.hint;
-    card.empty.hidden = !panel.empty;
-    card.empty.textContent = panel.empty;
-    card.chart.hidden = card.chips.hidden = !!panel.empty;
-    if (card.root.log) {
-      card.root.log.hidden = !!panel.empty;
-      card.root.log.setAttribute("aria-pressed", String(logOf(panel)(panel.rows[0] || {})));
-    }
-    // Chips are made anew only when they differ: a rebuild would take the keyboard focus away.
-    const items = panel.choose
-      ? panel.rows.map((r) => [`row/${r.id}`, r.label, colourOf(panel, r, r.series[0]), choice(`row/${r.id}`, r.open), (on) => choose(`row/${r.id}`, !on)])
-      : panel.rows.flatMap((r) => r.series.map((s) => [`off/${s.id}`, s.name + (s.bad_count ? ` (${s.bad_count} not finite)` : ""), colourOf(panel, r, s), !isHidden(s.id), (on) => choose(`off/${s.id}`, on)]));
-    const print = JSON.stringify(items.map((i) => i.slice(0, 4)));
-    if (card.drawn !== print) {
-      const place = [...card.chips.children].indexOf(document.activeElement);
-      card.drawn = print;
-      card.chips.replaceChildren(...items.map(([, text, tone, on, press]) => chip(text, tone, on, () => { press(on); update(card.panel); paint(); })));
-      if (place >= 0) card.chips.children[place]?.focus();
-    }
-    const said = panel.rows.map((r) => `${r.label}: ${Charts.short(r.series[0].last)}`).slice(0, 6).join(", ");
-    card.chart.setAttribute("aria-label", `${panel.title}. Latest values: ${said || "none"}`);
-    dirty.add(panel.id);
-  }
-  function overlaps(panel) {
-    const e = view && Charts.extent(panel);
-    return e && view[1] > e[0] && view[0] < e[1] ? view : null;
-  }
-  function draw(card) {
-    const panel = card.panel;
-    if (panel.empty) return;
-    const rows = rowsOf(panel), least = heightOf(panel);
-    card.chart.style.minHeight = `${least}px`;
-    // The card may be taller than it needs, beside a taller one: the chart takes what there is.
-    const height = Math.max(least, card.chart.clientHeight);
-    const f = Charts.figure(panel, rows, {
-      hidden: isHidden, log: logOf(panel), view: overlaps(panel), height, narrow: narrow(), colour: (r, s) => plainColour(colourOf(panel, r, s)),
-    });
-    const first = !card.chart._fullLayout;
-    Plotly.react(card.chart, f.traces, f.layout, f.config);
-    if (!first) return;
-    card.chart.on("plotly_relayout", (e) => {
-      if ("xaxis.range[0]" in e) zoom([Number(e["xaxis.range[0]"]), Number(e["xaxis.range[1]"])]);
-    });
-    card.chart.on("plotly_doubleclick", () => zoom(null));
-  }
-  // One chart per turn of the event loop, only those in sight: the page stays responsive while data comes in.
-  function paint() {
-    if (painting || !plotly || document.hidden) return;
-    const id = [...dirty].find((d) => inSight.has(d));
-    if (id === undefined) return;
-    painting = true;
-    dirty.delete(id);
-    setTimeout(() => {
-      try { draw(cards.get(id)); } finally { painting = false; }
-      paint();
-    }, 0);
-  }
-  function all() { for (const id of cards.keys()) dirty.add(id); paint(); }
-  function zoom(range) {
-    view = range;
-    $("reset").hidden = !range;
-    all();
-  }
-  $("reset").addEventListener("click", () => zoom(null));
-  addEventListener("keydown", (e) => { if (e.key === "Escape" && view) zoom(null); });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
-  let wide = innerWidth;
-  addEventListener("resize", () => { if (innerWidth !== wide) { wide = innerWidth; all(); } });
-
-  // ---- without plotly: a picture, or tables alone
-  function picture() {
-    let img = document.querySelector(".picture img");
-    if (!img) {
-      const box = make("section", "card picture");
-      img = make("img");
-      img.alt = "Charts of this session, drawn without interaction because plotly is not installed";
-      box.append(img);
-      $("panels").append(box);
-    }
-    img.src = `${page.image}?t=${data.drawn}`;
-  }
-
-  // ---- data
-  function show() {
-    if (!pending) return;
-    const before = data && data.drawn;
-    data = pending;
-    pending = null;
-    header();
-    alerts();
-    if (page.mode === "tables") $("table").open = true;
-    table();
-    if (page.mode === "image") { if (data.drawn && data.drawn !== before) picture(); }
-    else if (page.mode === "plotly") { data.panels.forEach(update); paint(); }
-    document.documentElement.dataset.revision = data.revision;
-  }
-  window.avaliacoesData = (d) => {
-    if (data && d.revision <= data.revision) return;
-    pending = d;
-    if (!document.hidden) show();
-  };
-  let timer = 0;
-  function load() {
+  // ---- following
+  async function poll() {
     clearTimeout(timer);
-    if (document.hidden) return;
-    const s = document.createElement("script");
-    const next = () => { s.remove(); timer = setTimeout(load, data && !data.header.active ? Math.max(10000, 1000 * page.refresh) : 1000 * (data ? data.refresh : page.refresh)); };
-    s.onload = s.onerror = next;
-    s.src = `${page.live}?t=${Date.now()}`;
-    document.head.append(s);
+    if (all) await Data.followRuns();
+    const names = all ? Runs.shown() : [page.session];
+    await Promise.all(names.map((n) => Data.follow(Data.run(n))));
+    clearTimeout(timer);
+    const active = all || names.some((n) => { const r = Data.run(n); return r.active || !r.manifest; });
+    const usual = all ? Data.listing.refresh : (Data.run(page.session).manifest || page).refresh;
+    const every = document.hidden ? HIDDEN_S : active ? Math.max(0.2, usual || 1) : Math.min(GONE_S, 10 * Math.max(1, usual || 1));
+    if (!all && Data.run(page.session).inline) { timer = setTimeout(poll, 60000); return; }
+    timer = setTimeout(poll, every * 1000);
   }
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) { show(); all(); load(); } });
+  document.addEventListener('visibilitychange', () => { if (!document.hidden && (all || !Data.run(page.session).inline)) poll(); });
+  setInterval(() => { if (!document.hidden) { head(); Alerts.show(shown); } }, 1000);
 
-  $("session").textContent = page.session;
-  $("pill").textContent = "waiting";
-  if (page.data) window.avaliacoesData(page.data);
-  if (page.mode === "plotly") {
-    const s = document.createElement("script");
-    s.onload = () => { plotly = true; paint(); };
-    s.onerror = () => { $("notes").hidden = false; $("notes").append(make("li", "", `The chart library is missing (${page.plotly}): start the renderer once more on this folder and reload.`)); page.mode = "tables"; if (data) { $("table").open = true; } };
-    s.src = page.plotly;
-    document.head.append(s);
+  // ---- every metric in one table
+  function summary() {
+    const box = $('table');
+    box.hidden = all || !shown().some((r) => r.series.size);
+    if (box.hidden) return;
+    const run = shown()[0], series = [...run.series.values()];
+    say($('table-count'), `${series.length} series`);
+    if (!box.open) return;
+    const rows = series.slice(0, 500).map((s) => {
+      const st = (s.stat() || []), cell = (v) => make('td', '', v), bad = make('td', st[1] ? 'bad' : '', Kit.count(st[1] ?? 0));
+      return make('tr', '', cell(s.category), cell([s.metric, s.component, s.child ? `child ${s.producer.slice(-4)}` : ''].filter(Boolean).join(' · ')), cell(Kit.count(st[0])), bad, ...[2, 3, 4, 6, 8, 9].map((i) => cell(Kit.short(st[i]))));
+    });
+    const table = box.querySelector('table');
+    table.tHead.replaceChildren(make('tr', '', ...['Category', 'Metric', 'Records', 'Not finite', 'First', 'Last', 'Lowest', 'Highest', 'Mean', 'Mean of last tenth'].map((h) => { const th = make('th', '', h); th.scope = 'col'; return th; })));
+    table.tBodies[0].replaceChildren(...rows);
+    const texts = Object.entries(run.texts);
+    $('texts').replaceChildren(...(texts.length ? [make('dl', 'said', ...texts.flatMap(([name, value]) => [make('dt', '', name), make('dd', '', String(value))]))] : []));
   }
-  load();
-  setInterval(tick, 1000);
+  $('table').addEventListener('toggle', summary);
+
+  // ---- controls
+  const KINDS = [['mean', 'Moving average'], ['ema', 'EMA'], ['none', 'None']];
+  const toSlider = () => (how.kind === 'ema' ? Math.round(-Math.log10(1 - how.w) * 250) : Math.round((Math.log10(records()) / 5) * 1000));
+  function fromSlider(v) {
+    if (how.kind === 'ema') { how.w = Math.min(0.9999, Number((1 - 10 ** (-v / 250)).toFixed(v > 750 ? 5 : v > 500 ? 4 : 3))); choose('w', how.w); } else { how.records = Math.max(1, Number((10 ** ((v / 1000) * 5)).toPrecision(2))); choose('records', how.records); }
+  }
+  function controls() {
+    const slider = $('smooth');
+    $('kind').value = how.kind;
+    slider.disabled = how.kind === 'none';
+    if (Number(slider.value) !== toSlider()) slider.value = toSlider();
+    const text = how.kind === 'ema' ? String(how.w) : how.kind === 'mean' ? `${Kit.count(records())} ${records() === 1 ? 'record' : 'records'}` : '';
+    say($('smooth-value'), text);
+    tell(slider, 'aria-valuetext', text);
+    for (const axis of View.AXES) tell($(`axis-${axis}`), 'aria-pressed', String(View.state.axis === axis));
+    tell($('logx'), 'aria-pressed', String(View.logarithmic()));
+    $('logx').disabled = View.state.axis === 'time';
+    tell($('outliers'), 'aria-pressed', String(outliers));
+    $('reset').disabled = !View.state.range;
+    say($('where'), View.state.range ? View.state.range.map((v) => View.words(v).replace(/^step /, '')).join(' to ') : 'all, following');
+    const theme = choice('theme', 'auto');
+    say($('theme'), `◐ ${theme}`);
+    $('theme').setAttribute('aria-label', `Colours: ${theme}`);
+  }
+  function smooth(kind) { how.kind = kind; choose('smooth', kind); controls(); Charts.markAll(); Charts.paint(); }
+  function slide(v) { fromSlider(Math.max(0, Math.min(1000, v))); controls(); Charts.markAll(); Charts.paint(); }
+  function setOutliers(on) { outliers = on; choose('outliers', on); controls(); Charts.markAll(); Charts.paint(); }
+  function nextTheme() { const order = ['auto', 'light', 'dark'], next = order[(order.indexOf(choice('theme', 'auto')) + 1) % 3]; choose('theme', next); Kit.setTheme(next); controls(); Alerts.show(shown, true); if (all) Runs.update(true); }
+  const search = (text) => { Panels.filter(text); View.put('q', text); };
+  $('kind').replaceChildren(...KINDS.map(([value, label]) => { const o = make('option', '', label); o.value = value; return o; }));
+  $('kind').addEventListener('change', () => smooth($('kind').value));
+  $('smooth').addEventListener('input', () => slide(Number($('smooth').value)));
+  $('search').addEventListener('input', () => search($('search').value));
+  for (const axis of View.AXES) $(`axis-${axis}`).addEventListener('click', () => View.setAxis(axis));
+  $('logx').addEventListener('click', () => View.setLog(!View.state.logx));
+  $('outliers').addEventListener('click', () => setOutliers(!outliers));
+  $('zoom-in').addEventListener('click', () => View.zoom(0.5, shown()));
+  $('zoom-out').addEventListener('click', () => View.zoom(2, shown()));
+  $('reset').addEventListener('click', () => View.look(null));
+  $('theme').addEventListener('click', nextTheme);
+  $('keys-open').addEventListener('click', () => $('keys').showModal());
+  $('keys').addEventListener('click', (e) => { if (e.target === $('keys')) $('keys').close(); });
+  View.listeners.add(controls);
+  const KEYS = {
+    '/': () => { $('search').focus(); $('search').select(); }, '?': () => $('keys').showModal(), 0: () => View.look(null), Escape: () => View.look(null), '+': () => View.zoom(0.5, shown()), '=': () => View.zoom(0.5, shown()),
+    '-': () => View.zoom(2, shown()), ArrowLeft: () => View.pan(-0.25, shown()), ArrowRight: () => View.pan(0.25, shown()), x: () => View.setAxis(View.AXES[(View.AXES.indexOf(View.state.axis) + 1) % 3]),
+    s: () => slide(toSlider() - 40), S: () => slide(toSlider() + 40), o: () => setOutliers(!outliers), d: nextTheme, n: () => Alerts.step(1, shown), p: () => Alerts.step(-1, shown),
+    l: () => { const c = current(); if (c) c.setLog(!c.log); }, t: () => { const c = current(); if (c) c.setTable(!c.table); },
+  };
+  function current() {
+    const root = document.activeElement && document.activeElement.closest('.chart');
+    const at = root || document.querySelector('.chart:hover');
+    return at ? Charts.charts.get(at.dataset.chart) : null;
+  }
+  addEventListener('keydown', (e) => {
+    if (e.ctrlKey || e.metaKey || e.altKey || $('keys').open) return;
+    const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName) && e.target.type !== 'checkbox';
+    if (typing) { if (e.key === 'Escape') { e.target.blur(); if (e.target.id === 'search') { e.target.value = ''; search(''); } } return; }
+    const act = KEYS[e.key];
+    if (!act || (e.target.closest('.sheet') && e.key.startsWith('Arrow'))) return;
+    e.preventDefault();
+    act();
+  });
+
+  /** The chart library. Its part for maps brings a style of its own, which the page's policy refuses and nothing here needs: it is not put in. */
+  async function library() {
+    const { head } = document, put = head.appendChild;
+    head.appendChild = (e) => (e.tagName === 'STYLE' && e.textContent.includes('maplibregl') ? e : put.call(head, e));
+    const there = await Data.load(page.plotly);
+    delete head.appendChild;
+    return there;
+  }
+
+  // ---- begin
+  say($('session'), all ? 'Runs' : page.session);
+  $('home').hidden = all;
+  $('tiles').hidden = all;
+  $('tools').hidden = page.mode !== 'plotly';
+  if (View.get('q')) { $('search').value = View.get('q'); Panels.filter(View.get('q')); }
+  if (all) Runs.start(() => refresh(true));
+  controls();
+  if (page.mode === 'image' && !all) {
+    const img = make('img');
+    img.alt = `Charts of ${page.session} as a picture`;
+    img.src = page.image;
+    $('panels').append(make('section', 'card picture', img));
+    let drawn = 0;
+    Data.listeners.add((event) => { const at = event.kind === 'manifest' && event.run.manifest ? event.run.manifest.drawn : 0; if (at && at !== drawn) { drawn = at; img.src = `${page.image}?t=${at}`; } });
+  } else if (page.mode === 'tables' || page.mode === 'image') $('panels').append(make('p', 'card empty', 'No charts: the renderer found neither plotly nor matplotlib. `pip install plotly` brings them; the table below has the numbers.'));
+  if (page.mode !== 'plotly') $('table').open = true;
+  if (Data.runs.size) { marks = Alerts.marks(shown()); waiting.alerts = true; for (const r of Data.runs.values()) r.series.forEach((s) => waiting.touched.add(s.chart)); plan(); }
+  if (all || !Data.run(page.session).inline) poll(); else timer = setTimeout(poll, 60000);
+  const ready = () => { Charts.settings.ready = true; controls(); Charts.markAll(); Charts.paint(); };
+  if (page.mode === 'plotly') library().then((there) => { if (there && window.Plotly) ready(); else { say($('waiting'), 'The chart library is missing beside this page; the table below has the numbers.'); $('waiting').hidden = false; $('table').open = true; } });
 })();

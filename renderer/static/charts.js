@@ -1,126 +1,200 @@
-"use strict";
-// One panel's plain data to a Plotly figure. Ranges are ours, not Plotly's: y is fitted to what the x range shows.
+// Charts on the page: their elements, the queue that paints those in sight one a task, and what a reader does with one.
 const Charts = (() => {
-  const config = { displaylogo: false, showSendToCloud: false, plotlyServerURL: "", responsive: true, showTips: false, displayModeBar: false, doubleClick: false };
-  const touch = matchMedia("(pointer: coarse)").matches;
-  const ESC = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
-  // Plotly reads pseudo-HTML in every text.
-  const safe = (text) => String(text).replace(/[&<>]/g, (c) => ESC[c]);
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  'use strict';
+  const { make, button, say, tell, choice, chooseIn, css } = Kit;
+  const CONFIG = { displayModeBar: false, displaylogo: false, showSendToCloud: false, plotlyServerURL: '', doubleClick: false, showTips: false, scrollZoom: false, responsive: false };
+  const touch = matchMedia('(pointer: coarse)').matches;
+  const MOST_DRAWN = 48;
+  const charts = new Map(); // id -> Chart
+  const inSight = new Set(), dirty = new Set();
+  const settings = { env: () => ({}), ready: false };
+  let painting = false, ticket = 0;
 
-  function short(v) {
-    if (v === null || v === undefined) return "–";
-    const a = Math.abs(v);
-    if (a !== 0 && (a < 1e-3 || a >= 1e6)) return v.toExponential(2);
-    if (Number.isInteger(v)) return String(v);
-    return a >= 100 ? v.toFixed(1) : Number(v.toPrecision(4)).toString();
-  }
-
-  function extent(panel) {
-    let low = Infinity, high = -Infinity;
-    for (const row of panel.rows) for (const s of row.series) for (const x of s.x) {
-      if (x < low) low = x;
-      if (x > high) high = x;
+  const eye = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const chart = charts.get(target.dataset.chart);
+      if (!chart) continue;
+      if (isIntersecting) { inSight.add(chart); if (chart.stale) dirty.add(chart); } else inSight.delete(chart);
     }
-    if (low > high) return null;
-    const pad = (high - low || 1) * 0.012;
-    return [low - pad, high + pad];
-  }
+    paint();
+  }, { rootMargin: '120px 0px' });
+  const sizes = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      const chart = charts.get(target.closest('.chart').dataset.chart);
+      if (chart && chart.width && (chart.width !== target.clientWidth || chart.height !== target.clientHeight)) mark(chart);
+    }
+    paint();
+  });
 
-  function fit(row, shown, range, log) {
-    let low = Infinity, high = -Infinity;
-    const see = (line) => {
-      for (let i = 0; i < line.x.length; i++) {
-        const y = line.y[i];
-        if (y === null || line.x[i] < range[0] || line.x[i] > range[1] || (log && y <= 0)) continue;
-        if (y < low) low = y;
-        if (y > high) high = y;
+  class Chart {
+    constructor(spec) {
+      this.spec = spec;
+      this.id = spec.id;
+      this.stale = true;
+      this.drawn = 0;
+      this.held = false;
+      this.figure = null;
+      this.hidden = new Set(choice('hidden', {})[spec.id] || []);
+      this.log = choice('log', {})[spec.id] ?? !!spec.log;
+      const title = spec.title;
+      this.name = make('h3', 'name', title);
+      this.name.title = title;
+      this.value = make('output', 'value');
+      this.chips = make('div', 'chips');
+      this.logButton = button('tool', 'log', `Logarithmic y axis: ${title}`, () => this.setLog(!this.log));
+      this.tableButton = button('tool', 'table', `Show as table: ${title}`, () => this.setTable(!this.table));
+      this.csvButton = button('tool', 'csv', `Save what is seen as CSV: ${title}`, () => Kit.download(`${spec.id.replace(/[^\w.-]+/g, '_').slice(0, 80)}.csv`, Readout.csv(this), 'text/csv'));
+      this.plot = make('div', `plot ${spec.small ? 'small' : ''}`);
+      this.area = make('div', 'area', this.plot);
+      this.cross = make('div', 'cross');
+      this.area.append(this.cross);
+      this.note = make('p', 'note');
+      this.root = make('figure', `chart ${spec.small ? 'small' : ''}`, make('figcaption', '', this.name, this.value, make('span', 'tools', this.logButton, this.tableButton, this.csvButton)), this.chips, this.area, this.note);
+      this.root.dataset.chart = spec.id;
+      this.root.tabIndex = 0;
+      this.root.setAttribute('role', 'group');
+      this.root.setAttribute('aria-label', title);
+      this.logButton.setAttribute('aria-pressed', this.log);
+      this.tableButton.setAttribute('aria-pressed', 'false');
+      charts.set(spec.id, this);
+      eye.observe(this.root);
+      sizes.observe(this.plot);
+      this.area.addEventListener('pointermove', (e) => Readout.over(this, e));
+      this.area.addEventListener('pointerleave', () => Readout.leave());
+      this.area.addEventListener('pointerdown', () => { this.held = !touch; });
+      this.area.addEventListener('dblclick', () => View.look(null));
+    }
+    setLog(on) {
+      this.log = on;
+      chooseIn('log', this.id, on === !!this.spec.log ? undefined : on);
+      tell(this.logButton, 'aria-pressed', String(on));
+      mark(this);
+      paint();
+    }
+    setTable(on) {
+      this.table = on;
+      tell(this.tableButton, 'aria-pressed', String(on));
+      this.root.classList.toggle('tabled', on);
+      if (!on && this.sheet) { this.sheet.remove(); this.sheet = null; }
+      mark(this);
+      paint();
+    }
+    toggle(key) {
+      if (this.hidden.has(key)) this.hidden.delete(key); else this.hidden.add(key);
+      chooseIn('hidden', this.id, this.hidden.size ? [...this.hidden] : undefined);
+      mark(this);
+      paint();
+    }
+    remove() {
+      eye.unobserve(this.root);
+      sizes.unobserve(this.plot);
+      charts.delete(this.id);
+      inSight.delete(this);
+      dirty.delete(this);
+      this.forget();
+      this.root.remove();
+    }
+    /** Give back what Plotly holds; the next time it is in sight it is drawn anew. */
+    forget() {
+      if (this.drawn && window.Plotly) window.Plotly.purge(this.plot);
+      this.drawn = 0;
+      this.stale = true;
+    }
+    draw() {
+      const env = settings.env(this), width = this.table ? this.area.clientWidth : this.plot.clientWidth, height = this.table ? 200 : this.plot.clientHeight;
+      if (width < 40 || height < 30) return;
+      this.stale = false;
+      const f = (this.figure = Figure.build(this.spec, env, width, height));
+      this.width = width;
+      this.height = height;
+      this.legend(f);
+      const last = Readout.last(this);
+      say(this.value, last + (f.said ? ` · ${f.said}` : ''));
+      const notes = [];
+      if (f.outside) notes.push(`${Kit.count(f.outside)} ${f.outside === 1 ? 'point' : 'points'} outside`);
+      if (f.ylog && f.below) notes.push(`${Kit.count(f.below)} not above 0, not on a log axis`);
+      if (this.log && !f.ylog && f.curves.length) notes.push('nothing above 0 for a log axis');
+      if (f.left > 0) notes.push(`${f.left} more curves not drawn`);
+      say(this.note, notes.join(' · '));
+      const nothing = f.curves.every((c) => !c.cells.length);
+      this.root.classList.toggle('nothing', nothing);
+      tell(this.root, 'aria-label', `${this.spec.title}, ${last ? `last ${last}` : 'no data'}${f.said ? `, ${f.said}` : ''}, ${f.curves.length} ${f.curves.length === 1 ? 'curve' : 'curves'}, ${View.words(f.range[0])} to ${View.words(f.range[1])}`);
+      if (this.table) { const sheet = Readout.sheet(this); if (this.sheet) this.sheet.replaceWith(sheet); else this.area.append(sheet); this.sheet = sheet; }
+      if (!window.Plotly || this.table) return;
+      window.Plotly.react(this.plot, f.traces, f.layout, CONFIG);
+      if (!this.drawn) {
+        this.plot.on('plotly_relayout', (change) => this.zoomed(change));
+        this.plot.on('plotly_doubleclick', () => View.look(null));
       }
-    };
-    // The whole decides, not its parts: a component that died at 1e-48 must not flatten everything else.
-    const whole = shown.filter((s) => !s.faint);
-    for (const s of whole.length ? whole : shown) { see(s); s.averages.forEach(see); }
-    if (log) low = Math.max(low, high * 1e-14);
-    if (low > high) return log ? [-1, 1] : [0, 1];
-    if (row.percent) return [0, Math.max(1e-6, Math.min(1.04, Math.max(high * 1.15, 0.02)))];
-    if (log) {
-      for (const line of row.lines) if (line.y > high && line.y < high * 10) high = line.y;
-      const a = Math.log10(low), b = Math.log10(high), pad = Math.max((b - a) * 0.08, 0.04);
-      return [a - pad, b + pad];
+      this.drawn = ++ticket;
+      document.documentElement.dataset.painted = ticket;
+      Readout.redraw(this);
     }
-    const pad = (high - low) * 0.08 || Math.abs(high) * 0.1 || 0.5;
-    const within = (v) => Math.max(-1e300, Math.min(1e300, v));
-    return [within(low - pad), within(high + pad)];
-  }
-
-  // panel: data; rows: those open; hidden(id): switched off; log(row); view: x range or null; size: pixels
-  function figure(panel, rows, { hidden, log, view, height, narrow, colour }) {
-    const ink = css("--ink"), soft = css("--soft"), faint = css("--faint"), grid = css("--grid"), card = css("--card"), line = css("--line");
-    const range = view || extent(panel) || [0, 1];
-    const traces = [], shapes = [], notes = [];
-    const gap = rows.length > 1 ? 26 / height : 0;
-    const weights = rows.map((r) => (r.small ? 1 : panel.choose ? 1 : 2.6));
-    const sum = weights.reduce((a, b) => a + b, 0) || 1;
-    const room = 1 - gap * (rows.length - 1);
-    let top = 1;
-    const layout = {
-      uirevision: "keep", autosize: true, height, margin: { l: narrow ? 44 : 54, r: 12, t: 20, b: 28 }, showlegend: false,
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: touch ? false : "zoom",
-      font: { family: "system-ui, -apple-system, Segoe UI, Roboto, Noto Sans, sans-serif", size: 11, color: soft },
-      hovermode: "x unified", hoversubplots: "axis", hoverlabel: { bgcolor: card, bordercolor: line, font: { size: 11.5, color: ink }, namelength: 36 }, hoverdistance: 30,
-      xaxis: {
-        range, gridcolor: grid, zeroline: false, linecolor: line, tickcolor: line, showspikes: true, spikemode: "across", spikethickness: 1,
-        spikedash: "solid", spikecolor: faint, spikesnap: "cursor", nticks: narrow ? 5 : 8, anchor: rows.length > 1 ? `y${rows.length}` : "y",
-        hoverformat: ",d", unifiedhovertitle: { text: "<b>step %{x:,d}</b>" },
-      },
-    };
-    rows.forEach((row, i) => {
-      const axis = i ? `y${i + 1}` : "y", share = (room * weights[i]) / sum, bottom = Math.max(0, top - share);
-      const shown = row.series.filter((s) => !hidden(s.id));
-      const useLog = log(row) && shown.some((s) => s.y.some((y) => y > 0));
-      const span = fit(row, shown, range, useLog);
-      const real = useLog ? span.map((v) => 10 ** v) : span;
-      layout[`yaxis${i ? i + 1 : ""}`] = {
-        domain: [bottom, top], range: span, type: useLog ? "log" : "linear", fixedrange: true, anchor: "x", gridcolor: grid, zeroline: false,
-        nticks: row.small || panel.choose ? 3 : 6, tickformat: row.percent ? ".0%" : "~g", ticks: "", automargin: false,
-        exponentformat: "power", minor: { showgrid: false }, dtick: useLog ? Math.max(1, Math.ceil((span[1] - span[0]) / (row.small ? 2 : 5))) : undefined,
+    zoomed(change) {
+      let a = change['xaxis.range[0]'] ?? (change['xaxis.range'] || [])[0], b = change['xaxis.range[1]'] ?? (change['xaxis.range'] || [])[1];
+      if (!Number.isFinite(a) || !Number.isFinite(b)) return;
+      if (this.figure.logx) { a = 10 ** a; b = 10 ** b; }
+      View.look([a, b]);
+    }
+    /** Chips for more than one curve: press to hide or show. A single curve needs no legend. */
+    legend(f) {
+      const key = f.every.map((c) => `${c.key}|${c.tone}|${this.hidden.has(c.key)}`).join() + f.bands.map((g) => g.key + g.tone).join();
+      if (key === this.legendKey) return;
+      this.legendKey = key;
+      const chip = (c) => {
+        const b = button('chip', '', `Hide or show ${Kit.cut(c.name, 120)}`, () => this.toggle(c.key));
+        const swatch = make('span', 'swatch');
+        swatch.style.setProperty('--swatch', c.tone);
+        b.append(swatch, make('span', 'word', Kit.cut(c.name, 60)));
+        b.setAttribute('aria-pressed', String(!this.hidden.has(c.key)));
+        return b;
       };
-      const lead = row.series[0];
-      notes.push({ xref: "paper", yref: "paper", x: 0, y: top, xanchor: "left", yanchor: "bottom", yshift: 2, showarrow: false, font: { size: 11, color: soft }, text: safe(row.label) + (useLog ? " · log" : "") });
-      if (lead) {
-        const tail = lead.trend ? ` · ${lead.trend.text}` : "";
-        notes.push({ xref: "paper", yref: "paper", x: 1, y: top, xanchor: "right", yanchor: "bottom", yshift: 2, showarrow: false, font: { size: 11, color: ink }, text: safe((row.percent && lead.last !== null ? (lead.last * 100).toFixed(1) + " %" : short(lead.last)) + tail) });
-      }
-      const say = row.percent ? "%{y:.1%}" : "%{y:.4~g}";
-      // The whole model is drawn last, over its components and its child processes.
-      [...shown].sort((a, b) => b.faint - a.faint).forEach((s) => {
-        const tone = colour(row, s), averaged = s.averages.length > 0;
-        const dots = s.x.length <= 3;
-        traces.push({ uid: s.id, x: s.x, y: s.y, name: safe(s.name), type: "scatter", mode: dots ? "lines+markers" : "lines", yaxis: axis, opacity: averaged && !dots ? 0.38 : 1,
-          line: { color: tone, width: averaged ? 1 : s.faint ? 1.2 : 1.5 }, marker: { size: 5, color: tone }, connectgaps: false, hovertemplate: say + "<extra>" + safe(s.name) + "</extra>" });
-        s.averages.forEach((a, n) => traces.push({ uid: `${s.id}/average${n}`, x: a.x, y: a.y, name: safe(a.name), type: "scatter", mode: "lines", yaxis: axis,
-          line: { color: n ? ink : tone, width: n ? 1.6 : 2.2 }, hovertemplate: say + "<extra>" + safe(a.name) + "</extra>" }));
-        if (s.trend) traces.push({ uid: `${s.id}/trend`, x: s.trend.x, y: s.trend.y, type: "scatter", mode: "lines", yaxis: axis, hoverinfo: "skip", line: { color: ink, width: 1.6, dash: "dash" } });
-        if (s.bad.length) traces.push({ uid: `${s.id}/bad`, x: s.bad, y: s.bad.map(() => real[0]), type: "scatter", mode: "markers", yaxis: axis, cliponaxis: false,
-          marker: { symbol: "x", size: 7, color: css("--error") }, hovertemplate: `${safe(s.name)}: not a finite number<extra></extra>` });
-      });
-      for (const l of row.lines) if (l.y > real[0] && l.y < real[1]) {
-        shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: axis, y0: l.y, y1: l.y, line: { color: css("--warning"), width: 1, dash: "dot" }, layer: "below" });
-        notes.push({ xref: "paper", x: 1, xanchor: "right", yref: axis, y: useLog ? Math.log10(l.y) : l.y, yanchor: "bottom", showarrow: false, font: { size: 10, color: css("--warning") }, text: safe(l.text) });
-      }
-      if (i === 0) for (const level of ["INFO", "WARNING", "ERROR"]) {
-        const marks = panel.marks.filter((m) => m.level === level);
-        if (!marks.length) continue;
-        const tone = css(`--${level.toLowerCase()}`);
-        for (const m of marks.slice(-40)) shapes.push({ type: "line", xref: "x", x0: m.x, x1: m.x, yref: "paper", y0: 0, y1: 1, line: { color: tone, width: 1 }, opacity: 0.3, layer: "below" });
-        traces.push({ uid: `marks/${level}`, x: marks.map((m) => m.x), y: marks.map(() => real[1]), text: marks.map((m) => safe(m.text).replace(/(.{1,70})(\s|$)/g, "$1<br>")), name: level, type: "scatter", mode: "markers", yaxis: axis,
-          cliponaxis: false, marker: { symbol: level === "ERROR" ? "triangle-down" : level === "WARNING" ? "diamond" : "circle", size: 9, color: tone, line: { color: card, width: 1 } }, hovertemplate: "%{text}<extra></extra>" });
-      }
-      top = bottom - gap;
-    });
-    layout.shapes = shapes;
-    layout.annotations = notes;
-    return { traces, layout, config };
+      const many = f.every.length > 1 && f.every.length > new Set(f.every.map((c) => c.run)).size;
+      this.chips.replaceChildren(...(many ? f.every.slice(0, 40).map(chip) : []));
+    }
   }
-  return { figure, short, extent, css };
+
+  function mark(chart) { chart.stale = true; if (inSight.has(chart)) dirty.add(chart); }
+  function markAll(test) { for (const chart of charts.values()) if (!test || test(chart)) mark(chart); }
+  /** Paint what is stale and in sight: a chart a task, and a frame for the browser between two of them. */
+  async function paint() {
+    if (painting || !settings.ready || document.hidden) return;
+    painting = true;
+    try {
+      while (dirty.size && !document.hidden) {
+        const batch = [...dirty].filter((chart) => inSight.has(chart) && !chart.held);
+        dirty.clear();
+        if (!batch.length) break;
+        const before = extentKey();
+        for (const chart of batch) { // decode first: all charts then share one range
+          if (Figure.curves(chart.spec, settings.env(chart).runs).some((c) => c.series.waiting.length && c.series.data())) await Kit.breathe();
+        }
+        if (extentKey() !== before && !View.state.range) for (const chart of inSight) if (!batch.includes(chart) && !chart.held) batch.push(chart);
+        for (const chart of batch) {
+          if (!charts.has(chart.id) || !inSight.has(chart)) { chart.stale = true; continue; }
+          if (chart.held) { chart.stale = true; continue; }
+          try { chart.draw(); } catch (error) { console.error(error); }
+          await Kit.breathe();
+        }
+        spare();
+      }
+    } finally { painting = false; }
+  }
+  const extentKey = () => View.extent(settings.env().runs || []).join();
+  function spare() {
+    const drawn = [...charts.values()].filter((c) => c.drawn && !inSight.has(c));
+    if (drawn.length <= MOST_DRAWN) return;
+    drawn.sort((p, q) => p.drawn - q.drawn).slice(0, drawn.length - MOST_DRAWN).forEach((c) => c.forget());
+  }
+  /** A drag is never painted over; what came meanwhile is painted when it ends. */
+  function released() {
+    for (const chart of charts.values()) if (chart.held) { chart.held = false; if (chart.stale && inSight.has(chart)) dirty.add(chart); }
+    setTimeout(paint, 0);
+  }
+  addEventListener('pointerup', released, true);
+  addEventListener('pointercancel', released, true);
+  document.addEventListener('visibilitychange', () => { if (!document.hidden) { for (const c of inSight) if (c.stale) dirty.add(c); paint(); } });
+  View.listeners.add(() => { Readout.leave(); markAll(); paint(); });
+  Kit.themes.add(() => { for (const c of charts.values()) c.legendKey = ''; markAll(); paint(); });
+  return { Chart, charts, inSight, mark, markAll, paint, settings, touch };
 })();

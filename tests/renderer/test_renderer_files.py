@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from live_pages import LivePage, inside, manifest, script
 from renderer_runs import Run, realistic
 
 from contract import places, service
 from contract import settings as shared
 from renderer import page
+from renderer.live import folder
 from renderer.loop import MAX_OPEN, OLD_PAGES, Renderer
 from renderer.settings import Settings, make
 
@@ -30,57 +30,48 @@ def renderer_on(base: Path) -> Renderer:
     return Renderer(Settings(base), complain=lambda text: None)
 
 
-def live(base: Path, session: str) -> dict[str, Any]:
-    text = page.live_file(base, session).read_text("utf-8")
-    found = re.fullmatch(r"avaliacoesData\((.*)\);\n", text, re.S)
-    assert found
-    data: dict[str, Any] = json.loads(found[1])
-    return data
+def manifest_file(base: Path) -> Path:
+    return folder.session_dir(base, "s") / "manifest.js"
 
 
-def inlined(path: Path) -> Any:
-    found = re.search(r'<script type="application/json" id="page">(.*?)</script>', path.read_text("utf-8"), re.S)
-    assert found
-    return json.loads(found[1])
-
-
-def test_a_growing_file_changes_the_data_and_not_the_page(place: Path) -> None:
-    """While a session runs only its data file is rewritten; nothing new, nothing written but a sign of life."""
+def test_a_growing_file_changes_the_live_files_and_not_the_page(place: Path) -> None:
+    """While a session runs a segment tells what is new; with nothing new only a sign of life is written."""
     run = Run(place, "s")
     run.start()
     realistic(run, 50)
     one = renderer_on(place)
     now = run.at
     one.step(now)
-    first, html = live(place, "s"), page.page_file(place, "s").stat().st_mtime_ns
+    shown = LivePage(place, "s").refresh()
+    html, first = page.page_file(place, "s").stat().st_mtime_ns, manifest_file(place).stat().st_mtime_ns
     one.step(now + 1)
-    assert live(place, "s") == first
+    assert manifest_file(place).stat().st_mtime_ns == first
     run.at = now + 1.5
     run.write("training", 50, loss=7.5)
     one.step(now + 2)
-    second = live(place, "s")
-    assert second["panels"][0]["rows"][0]["series"][0]["last"] == 7.5
-    assert second["revision"] > first["revision"]
+    shown.refresh()
+    assert shown.loaded == ["segment-2.js"]
+    assert shown.stats[shown.id_of("loss")][3] == 7.5
     assert page.page_file(place, "s").stat().st_mtime_ns == html
     renders = one.renders
     one.step(now + 3)
     assert one.renders == renders
     one.step(now + 9)
-    assert one.renders == renders + 1
+    assert one.renders == renders + 1 and manifest(place, "s")["last"] == 2
 
 
 def test_readers_never_see_half_a_file(place: Path) -> None:
-    """Each state of the data file is a new file renamed into place, and no temporary file stays behind."""
+    """Each manifest is a new file renamed into place, and no temporary file stays behind."""
     run = Run(place, "s")
     run.start()
     one = renderer_on(place)
     for step in range(5):
         run.write("training", step, loss=1.0)
         one.step(run.at + step)
-        with open(page.live_file(place, "s"), "rb") as held:
+        with open(manifest_file(place), "rb") as held:
             run.write("training", step, loss=2.0)
             one.step(run.at + step + 0.5)
-            assert os.fstat(held.fileno()).st_ino != page.live_file(place, "s").stat().st_ino
+            assert os.fstat(held.fileno()).st_ino != manifest_file(place).stat().st_ino
             assert held.read().endswith(b");\n")
     assert not list(place.rglob("*.tmp"))
 
@@ -97,7 +88,9 @@ def test_an_ended_session_gets_its_final_page_once(place: Path) -> None:
     assert one.step(run.at + 1) is False
     path = page.page_file(place, "s")
     assert page.is_final(path)
-    assert inlined(path)["data"]["header"]["state"] == "finished"
+    told, base, alerts = inside(path)["inside"]
+    assert (told["state"]["name"], base["kind"], alerts["kind"]) == ("finished", "base", "alerts")
+    assert sum(block["len"] for block in base["blocks"]) > 200
     before = path.stat().st_mtime_ns
     for _ in range(3):
         one.step(time.time() + 600)
@@ -106,7 +99,7 @@ def test_an_ended_session_gets_its_final_page_once(place: Path) -> None:
     assert path.stat().st_mtime_ns == before
     run.alert("stagnation", "INFO", 29, "found late")
     again.step(time.time() + 600)
-    assert inlined(path)["data"]["alerts"]["total"]["INFO"] == 1
+    assert inside(path)["inside"][2]["total"]["INFO"] == 1
 
 
 def test_many_old_sessions_are_bounded(place: Path) -> None:
@@ -120,8 +113,9 @@ def test_many_old_sessions_are_bounded(place: Path) -> None:
         one.step(time.time())
         assert len(one._open) <= MAX_OPEN
     pages = sorted(path.name for path in place.glob("dashboard_*.html"))
-    assert len(pages) == OLD_PAGES and "dashboard_old_034.html" in pages
+    assert len(pages) == OLD_PAGES and f"dashboard_old_{OLD_PAGES + 14:03d}.html" in pages
     assert not one._open
+    assert len(script(folder.runs_file(place))["runs"]) == OLD_PAGES
 
 
 def test_text_from_outside_is_never_markup(place: Path) -> None:
@@ -135,30 +129,39 @@ def test_text_from_outside_is_never_markup(place: Path) -> None:
     run.alert(HOSTILE, HOSTILE, 1, HOSTILE, metric=HOSTILE)
     one = renderer_on(place)
     one.step(time.time())
-    texts = [page.live_file(place, "s").read_text("utf-8")]
     run.end("failed", HOSTILE)
     one.step(time.time())
-    texts += [page.page_file(place, "s").read_text("utf-8"), write_report(place, "s").read_text("utf-8")]
-    for text in texts:
-        assert "<img" not in text and "<a href" not in text
-    assert "\u2028" not in texts[0] + texts[1]
-    assert texts[1].count("</script>") == 2
-    assert inlined(page.page_file(place, "s"))["data"]["texts"][0]["text"] == HOSTILE
+    files = [path for path in place.rglob("*.js") if "assets" not in path.parts]
+    assert {"manifest.js", "runs.js", "alerts-1.js"} <= {path.name for path in files}
+    path = page.page_file(place, "s")
+    html = path.read_text("utf-8")
+    program = page.page("s", one.kit, 1.0).decode().count("</script>")
+    for text in [*(path.read_text("utf-8") for path in files), html, write_report(place, "s").read_text("utf-8")]:
+        assert "<img src" not in text and "<a href" not in text
+    assert all("\u2028" not in path.read_text("utf-8") for path in files) and "\u2028" not in html
+    assert html.count("</script>") == program
+    told, base, alerts = inside(path)["inside"]
+    assert base["texts"]["training.note"] == HOSTILE and told["facts"]["host"] == HOSTILE
+    assert alerts["rows"][0]["message"] == HOSTILE and HOSTILE in {series["metric"] for series in base["series"]}
 
 
 def test_a_change_of_settings_is_picked_up(place: Path) -> None:
     """New windows and limits written by the monitor show on the next round, the past included."""
     run = Run(place, "s")
     run.start()
-    realistic(run, 60)
+    realistic(run, 600)
     one = renderer_on(place)
     one.step(run.at)
-    shared.save(place, {**shared.defaults(), "moving_average_window": 7, "gradient_threshold_high": 3.0})
+    shown = LivePage(place, "s").refresh()
+    assert shown.rows[shown.id_of("loss")][0] == 1
+    generation = shown.generation
+    shared.save(place, {**shared.defaults(), "history_window": 100, "gradient_threshold_high": 3.0})
     one.step(run.at + 1)
-    data = live(place, "s")
-    assert data["panels"][0]["rows"][0]["series"][0]["averages"][0]["name"] == "average of 7"
-    assert data["panels"][1]["rows"][0]["lines"][0]["y"] == 3.0
-    assert data["header"]["records"] == sum(
+    shown.refresh()
+    assert shown.manifest["settings"]["gradient_threshold_high"] == 3.0 and shown.generation != generation
+    k, rows = shown.rows[shown.id_of("loss")]
+    assert (k, rows.shape[1]) == (8, 75)
+    assert shown.manifest["records"] == sum(
         1 for c in ("training", "gradients", "rewards", "performance") for _ in open(run.path(c))
     )
 
@@ -174,11 +177,11 @@ def test_a_full_or_lost_folder_is_complained_of_and_healed(place: Path, monkeypa
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     for step in range(3):
         one.step(run.at + step)
-    assert one.failures == 3 and len(said) == 1 and "No space left" in said[0]
+    assert one.failures >= 3 and len(said) == 1 and "No space left" in said[0]
     assert not list(place.rglob("*.tmp"))
     monkeypatch.setattr(os, "replace", true_replace)
     one.step(run.at + 4)
-    assert live(place, "s")["header"]["session"] == "s"
+    assert manifest(place, "s")["session"] == "s"
 
 
 def test_without_plotly_there_is_a_picture_and_without_both_tables(
@@ -194,13 +197,13 @@ def test_without_plotly_there_is_a_picture_and_without_both_tables(
     said: list[str] = []
     Renderer(Settings(place), complain=said.append).step(run.at)
     assert page.image_file(place, "s").read_bytes().startswith(b"\x89PNG")
-    facts = inlined(page.page_file(place, "s"))
+    facts = inside(page.page_file(place, "s"))
     assert facts["mode"] == "image" and facts["image"] == "dashboard_s.png"
-    assert live(place, "s")["drawn"] > 0 and len(said) == 1 and "matplotlib" in said[0]
+    assert manifest(place, "s")["drawn"] > 0 and len(said) == 1 and "matplotlib" in said[0]
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     Renderer(Settings(place), complain=said.append).step(run.at)
-    assert inlined(page.page_file(place, "s"))["mode"] == "tables"
-    assert live(place, "s")["table"] and "tables only" in said[1]
+    assert inside(page.page_file(place, "s"))["mode"] == "tables"
+    assert LivePage(place, "s").refresh().stats and "tables only" in said[1]
 
 
 def test_settings_are_checked_before_anything_opens() -> None:
@@ -224,7 +227,7 @@ def test_the_service_renders_refuses_a_second_and_ends_on_sigterm(
     process = spawn("-m", "renderer", "--base-path", str(place), "--refresh-interval", "0.2", stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline().decode() == f"renderer: ready, pages in {place}\n"
-    assert until(lambda: page.live_file(place, "s").exists())
+    assert until(lambda: manifest_file(place).exists())
     second = spawn("-m", "renderer", "--base-path", str(place), stderr=subprocess.PIPE)
     assert second.wait(20) == service.EXIT_ALREADY_RUNNING
     assert second.stderr is not None and b"already runs" in second.stderr.read()
@@ -234,7 +237,8 @@ def test_the_service_renders_refuses_a_second_and_ends_on_sigterm(
     begin = time.monotonic()
     assert process.wait(10) == 0
     assert time.monotonic() - begin < 5
-    assert live(place, "s")["panels"][0]["rows"][0]["series"][0]["last"] == 42.0
+    shown = LivePage(place, "s").refresh()
+    assert shown.stats[shown.id_of("loss")][3] == 42.0
     assert not service.is_running(place, "renderer")
 
 

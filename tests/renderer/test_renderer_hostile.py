@@ -9,11 +9,13 @@ from pathlib import Path
 import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from live_pages import LivePage
 
 from contract import places
 from renderer import fallback, page, panels
 from renderer.loop import Renderer
 from renderer.report import write_report
+from renderer.session import Session
 from renderer.settings import Settings
 
 ODD = st.sampled_from([
@@ -44,8 +46,9 @@ def test_any_lines_make_pages_and_reports(lines: list[tuple[str, object]]) -> No
             renderer = Renderer(Settings(base), complain=lambda text: None)
             renderer.kit = page.Kit(page.PLOTLY, "x.js")
             renderer.step(now)
-            text = page.live_file(base, "s").read_bytes()
-            orjson.loads(text.removeprefix(b"avaliacoesData(").removesuffix(b");\n"))
+            for path in (base / ".avaliacoes" / "live").rglob("*.js"):
+                orjson.loads(path.read_bytes().removeprefix(b"avaliacoes(").removesuffix(b");\n"))
+            LivePage(base, "s").refresh()
         orjson.loads(write_report(base, "s").with_suffix(".json").read_bytes())
 
 
@@ -57,7 +60,7 @@ def test_extreme_values_can_be_drawn_as_a_picture(tmp_path: Path) -> None:
         (base / f"{category}_s.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     renderer = Renderer(Settings(base), complain=lambda text: None)
     renderer.step(time.time())
-    session = renderer._session("s")
+    session = Session(base, "s")
     for category in ("training", "gradients", "rewards"):
         session.add_file(category, base / f"{category}_s.jsonl")
     session.poll()
