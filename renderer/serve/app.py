@@ -35,9 +35,6 @@ _CHUNK: Final = 256 * 1024
 #: Reading a stretch of a long series takes time: so many at once, so many more may wait.
 _READERS: Final = 2
 _WAITING: Final = 16
-#: Versions of the chart library that a folder may hold, and bytes of one that are looked at.
-_LIBRARIES: Final = 4
-_LIBRARY_BYTES: Final = 16_000_000
 #: A client that takes longer than this for one answer is cut off.
 _SEND_S: Final = 300.0
 _COMPLAIN_EVERY_S: Final = 60.0
@@ -75,7 +72,6 @@ class App:
         self._turns = asyncio.Semaphore(_READERS)
         self._queued = 0
         self._policies: dict[str, tuple[str, bytes]] = {}
-        self._styles: dict[str, list[bytes]] = {}
         self._complained = -_COMPLAIN_EVERY_S
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
@@ -114,12 +110,12 @@ class App:
         if b"transfer-encoding" in headers or header(b"content-length") not in (None, "0"):
             # Where a request ends must not be a matter of opinion between us and a proxy.
             return refusal(400, "expected a request without a body", [(b"connection", b"close")])
-        target = routes.find(scope["raw_path"].decode("latin-1"))
+        query = scope["query_string"].decode("latin-1")
+        target = routes.find(scope["raw_path"].decode("latin-1"), query)
         page = target is not None and target.kind in (routes.INDEX, routes.PAGE, routes.REPORT)
         site = (header(b"sec-fetch-site"), header(b"sec-fetch-mode"), header(b"sec-fetch-dest"))
         if why := checks.foreign(host, header(b"origin"), *site, page):
             return refusal(403, f"refused: {why}")
-        query = scope["query_string"].decode("latin-1")
         verdict = self._judge(scope, header, query, page)
         if verdict is not None:
             return verdict
@@ -175,19 +171,11 @@ class App:
         name = target.parts[-1]
         tag, found = self._policies.get(name, ("", b""))
         if tag != opened.tag:
-            found = policy.of_page(target.kind, os.pread(opened.fd, policy.HEAD_BYTES, 0), self._library_styles())
+            found = policy.of_page(target.kind, os.pread(opened.fd, policy.HEAD_BYTES, 0))
             if len(self._policies) > 1000:
                 self._policies.clear()
             self._policies[name] = (opened.tag, found)
         return found
-
-    def _library_styles(self) -> list[bytes]:
-        """Hashes of the styles that the folder's chart libraries bring along; looked for once per library."""
-        for path in sorted((self.base / ".avaliacoes" / "assets").glob("plotly-*.js"))[-_LIBRARIES:]:
-            if path.name not in self._styles and (opened := files.open_below(self.base, path.parts[-3:])):
-                with open(opened.fd, "rb") as file:
-                    self._styles[path.name] = policy.library_styles(file.read(_LIBRARY_BYTES))
-        return [one for styles in self._styles.values() for one in styles]
 
     def _index(self) -> Answer:
         """A plain list of pages, for a folder whose page of all runs has not been written."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from renderer.serve.routes import INDEX, PAGE, REPORT
@@ -29,28 +28,12 @@ HEAD_BYTES: Final = 256 * 1024
 _META: Final = re.compile(rb"<meta http-equiv=\"Content-Security-Policy\" content=\"([^\"<>]*)\">", re.IGNORECASE)
 _HASH: Final = re.compile(rb"'sha(?:256|384|512)-[A-Za-z0-9+/=]{40,100}'")
 _STYLE: Final = re.compile(rb"<style[^>]*>(.*?)</style>", re.DOTALL | re.IGNORECASE)
-_LIBRARY_STYLE: Final = re.compile(
-    rb"=document\.createElement\(\"style\"\);\w+\.id=\"\w+\",\w+\.textContent='((?:[^'\\]|\\.)*)'"
-)
 #: Plotly makes an empty style element and fills it rule by rule; this is the hash of nothing.
 _EMPTY: Final = b"'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
 
 
-def library_styles(text: bytes) -> list[bytes]:
-    """Hashes of the style elements with text that the chart library puts into a page as soon as it is loaded (its maps')."""
-    return [_sha256(_js_text(found[1])) for found in _LIBRARY_STYLE.finditer(text)]
-
-
-def _js_text(literal: bytes) -> bytes:
-    """The bytes that a JavaScript string literal stands for, as far as its escapes are also Python's."""
-    return literal.decode("utf-8").encode("latin-1", "backslashreplace").decode("unicode_escape").encode()
-
-
-def of_page(kind: str, head: bytes, library: Iterable[bytes] = ()) -> bytes:
+def of_page(kind: str, head: bytes) -> bytes:
     """The policy of a page, from its beginning.
-
-    Args:
-        library: hashes of the style elements that the chart library makes, see `library_styles`.
 
     Scripts: our own files, and the inline script whose hash the page's own policy names; the renderer writes that policy before any
     text from outside, so text that got into the page by a mistake cannot bless a script of its own. Styles: our own files and
@@ -64,7 +47,7 @@ def of_page(kind: str, head: bytes, library: Iterable[bytes] = ()) -> bytes:
     # Before its policy a page has its document type, character set and our comment: where more stands, nothing is believed.
     hashes = _HASH.findall(_directive(own[1], b"script-src")) if own and own.start() == begin and begin < 1000 else []
     styles = [_sha256(text) for text in _STYLE.findall(head.split(b"<body", 1)[0])]
-    style = b"'unsafe-inline'" if kind == REPORT else b" ".join([_EMPTY, *styles, *library])
+    style = b"'unsafe-inline'" if kind == REPORT else b" ".join([_EMPTY, *styles])
     return b"; ".join(
         [
             b"default-src 'none'",

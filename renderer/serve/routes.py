@@ -56,8 +56,9 @@ _ASSET: Final = re.compile(
 )
 _LIVE: Final = re.compile(r"/\.avaliacoes/live/(?P<session>[^/]+)/(?P<file>[^/]+|tiles/[^/]+)\Z")
 _LIVE_TOP: Final = re.compile(r"/\.avaliacoes/live/(?P<session>[^/]+)\.js\Z")
-_ONCE: Final = re.compile(r"(?:base-[0-9]{1,15}|segment-[0-9]{1,15}|alerts-[0-9]{1,15}|tiles/[0-9]{1,9}-[0-9]{1,15}-[0-9]{1,15})\.js\Z")  # fmt: skip
-_REPLACED: Final = re.compile(r"(?:manifest|tiles/[0-9]{1,9})\.js\Z")
+_NUMBERED: Final = re.compile(r"(?:base|segment|alerts)-[0-9]{1,15}\.js\Z")
+_REPLACED: Final = re.compile(r"(?:manifest|recent|tiles/[0-9]{1,9}(?:-[0-9]{1,15}-[0-9]{1,15})?)\.js\Z")
+_GENERATION: Final = re.compile(r"g=[A-Za-z0-9_-]{1,64}\Z")
 _VERSION: Final = re.compile(r"-[0-9]+\.[0-9]|-[0-9a-f]{8,}[.-]")
 
 
@@ -71,8 +72,11 @@ class Target:
     keep: str = ASK_AGAIN
 
 
-def find(path: str) -> Target | None:
+def find(path: str, query: str = "") -> Target | None:
     """The target of a path exactly as it stands in the request line, without its query; None if there is no such address.
+
+    Numbered parts of a page begin from 1 again in every generation of a session: they may be kept for ever only under an address
+    that names theirs (`?g=<generation>`).
 
     >>> find("/dashboard_20250101_000000.html").parts
     ('dashboard_20250101_000000.html',)
@@ -97,10 +101,10 @@ def find(path: str) -> Target | None:
     if found := _ASSET.match(path):
         keep = FOREVER if _VERSION.search(found["file"]) else ASK_AGAIN
         return Target(PART, (".avaliacoes", "assets", found["file"]), _media(path), keep)
-    return _live(path)
+    return _live(path, query)
 
 
-def _live(path: str) -> Target | None:
+def _live(path: str, query: str) -> Target | None:
     if found := _LIVE_TOP.match(path):
         if not _is_session(found["session"]):
             return None
@@ -108,11 +112,11 @@ def _live(path: str) -> Target | None:
     found = _LIVE.match(path)
     if found is None or not _is_session(found["session"]):
         return None
-    once = _ONCE.match(found["file"]) is not None
-    if not once and not _REPLACED.match(found["file"]):
+    numbered = _NUMBERED.match(found["file"]) is not None
+    if not numbered and not _REPLACED.match(found["file"]):
         return None
     parts = (".avaliacoes", "live", found["session"], *found["file"].split("/"))
-    return Target(PART, parts, SCRIPT, FOREVER if once else ASK_AGAIN)
+    return Target(PART, parts, SCRIPT, FOREVER if numbered and _GENERATION.match(query) else ASK_AGAIN)
 
 
 def _media(path: str) -> str:

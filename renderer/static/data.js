@@ -206,16 +206,16 @@ const Data = (() => {
       const far = r.at < 0 || behind < 0 || r.generation !== m.generation || r.broken || (behind > 0 && r.at < m.oldest) || (behind > TOO_MANY && m.base > r.at);
       if (far) {
         r.at = -1;
-        if (!(await load(`${r.dir}/base-${m.base}.js`)) || r.at < 0) { r.at = -1; return; }
+        if (!(await load(`${r.dir}/base-${m.base}.js?g=${m.generation}`)) || r.at < 0) { r.at = -1; return; }
       }
       while (r.at < m.last) {
         const before = r.at, upto = Math.min(m.last, before + AT_ONCE);
         const loads = [];
-        for (let n = before + 1; n <= upto; n++) loads.push(load(`${r.dir}/segment-${n}.js`));
+        for (let n = before + 1; n <= upto; n++) loads.push(load(`${r.dir}/segment-${n}.js?g=${m.generation}`));
         await Promise.all(loads);
         if (r.at < upto) { r.broken = r.at === before; break; }
       }
-      if (m.alerts && m.alerts !== r.alertsAt) await load(`${r.dir}/alerts-${m.alerts}.js`);
+      if (m.alerts && m.alerts !== r.alertsAt) await load(`${r.dir}/alerts-${m.alerts}.js?g=${m.generation}`);
     } finally { r.busy = false; }
   }
   const followRuns = () => fresh(`${page.live}runs.js`);

@@ -31,7 +31,12 @@ def block(series: int, k: int, begin: int, x: np.ndarray, t: np.ndarray, y: np.n
     for i in range(size):
         part, steps = y[i * k : i * k + k], x[i * k : i * k + k]
         good = np.isfinite(part)
-        rows[X, i], rows[T, i], rows[N, i], rows[BAD, i] = steps[-1], t[i * k : i * k + k][-1], good.sum(), (~good).sum()
+        rows[X, i], rows[T, i], rows[N, i], rows[BAD, i] = (
+            steps[-1],
+            t[i * k : i * k + k][-1],
+            good.sum(),
+            (~good).sum(),
+        )
         rows[XLO, i] = rows[XHI, i] = steps[-1]
         if good.any():
             found, at = part[good], steps[good]
@@ -93,7 +98,11 @@ class Written:
     def script(self, path: str, data: dict[str, Any]) -> None:
         target = self.folder / path
         temporary = target.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_bytes(b"avaliacoes(" + blocks.json_for_script({"session": self.name, "generation": self.generation, **data}) + b");\n")
+        temporary.write_bytes(
+            b"avaliacoes("
+            + blocks.json_for_script({"session": self.name, "generation": self.generation, **data})
+            + b");\n"
+        )
         os.replace(temporary, target)
 
     def add(self, category: str, metric: str, y: Any, x: Any = None, t: Any = None, **info: Any) -> Line:
@@ -154,7 +163,9 @@ class Written:
         at = self.levels.setdefault(line.info["id"], {})
         at[str(k)] = {"x": [float(line.x[i * size]) for i in range(tiles)], "t": [float(line.t[i * size]) for i in range(tiles)], "last": -(-(len(line.x) - (tiles - 1) * size) // k)}  # fmt: skip
         self.tiles += 1
-        self.script(f"tiles/{line.info['id']}.js", {"kind": "tiles", "id": line.info["id"], "r": self.tiles, "levels": at})
+        self.script(
+            f"tiles/{line.info['id']}.js", {"kind": "tiles", "id": line.info["id"], "r": self.tiles, "levels": at}
+        )
 
     def write_recent(self, records: int = 1000) -> None:
         """The latest records of the series that the base has thinned."""
@@ -205,7 +216,9 @@ def write_runs(base: Path, runs: list[Written], refresh: float = 0.2) -> None:
     os.replace(temporary, target)
 
 
-def write_page(base: Path, session: str | None, refresh: float = 0.2, inside: list[dict[str, Any]] | None = None) -> Path:
+def write_page(
+    base: Path, session: str | None, refresh: float = 0.2, inside: list[dict[str, Any]] | None = None
+) -> Path:
     """The page of a session, or of all runs; the chart library beside it."""
     kit = page.prepare(base)
     target = base / (f"dashboard_{session}.html" if session else "dashboard.html")
