@@ -27,6 +27,7 @@ MEASUREMENTS = {
     "reading": "the last records of a gigabyte",
     "restart": "a collector started again on a gigabyte",
     "footprint": "the trainer's memory, and the import",
+    "render": "the live page of ten million points",
 }
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 _VERSIONS = ("pyzmq", "msgpack", "orjson", "numpy", "trackio", "wandb", "tensorboard", "tensorboardX", "pandas")

@@ -64,7 +64,7 @@ class Pyramid:
                 self._recent = self._recent[:, -RECENT:].copy()
             rows = fold(raw, self.k, self.count % self.k)
             if self.count % self.k:
-                rows[:, :1] = _paired(self._rows[:, self._used - 1 : self._used], rows[:, :1])
+                rows[:, 0] = _continued(self._rows[:, self._used - 1].tolist(), rows[:, 0].tolist())
                 self._used -= 1
             self._append(rows)
         self.count += len(y)
@@ -190,15 +190,49 @@ def fold(rows: Floats, ratio: int, before: int = 0) -> Floats:
 
 
 def _joined(rows: Floats) -> Floats:
-    """All buckets as one: their number is made up to a power of two with empty ones in front."""
+    """All buckets, or records, as one."""
+    value = rows[MEAN]
+    made = np.empty((9, 1))
+    made[X, 0], made[T, 0] = rows[X, -1], rows[T, -1]
     if len(rows) == 3:
-        rows = full(rows)
-    lacking = (1 << (rows.shape[1] - 1).bit_length()) - rows.shape[1]
-    if lacking:
-        empty = np.zeros((9, lacking))
-        empty[(MEAN, LO, HI), :] = np.nan
-        rows = np.concatenate((empty, rows), 1)
-    return _folded(rows, rows.shape[1])
+        held = np.isfinite(value)
+        n = float(np.count_nonzero(held))
+        made[N, 0], made[BAD, 0] = n, len(value) - n
+        weights = held / n if n < len(value) and n else 1 / n if n else held
+        low = high = value
+        xlo = xhi = rows[X]
+    else:
+        held = rows[N] > 0
+        n = float(rows[N].sum())
+        made[N, 0], made[BAD, 0] = n, rows[BAD].sum()
+        weights = rows[N] / n if n else rows[N]
+        low, high, xlo, xhi = rows[LO], rows[HI], rows[XLO], rows[XHI]
+    if not n:
+        made[(MEAN, LO, HI), 0] = np.nan
+        made[XLO, 0] = made[XHI, 0] = rows[X, -1]
+        return made
+    if not held.all():
+        low, high, value = np.where(held, low, np.inf), np.where(held, high, -np.inf), np.where(held, value, 0)
+    at, to = int(low.argmin()), int(high.argmax())
+    made[LO, 0], made[XLO, 0], made[HI, 0], made[XHI, 0] = low[at], xlo[at], high[to], xhi[to]
+    made[MEAN, 0] = (value * weights).sum()
+    return made
+
+
+def _continued(bucket: list[float], more: list[float]) -> list[float]:
+    """An unfinished bucket and what follows it in it, as one; numbers in the order of the rows."""
+    n, fresh = bucket[N], more[N]
+    made = more.copy()
+    made[N], made[BAD] = n + fresh, bucket[BAD] + more[BAD]
+    if n and (not fresh or bucket[LO] <= more[LO]):
+        made[LO], made[XLO] = bucket[LO], bucket[XLO]
+    if n and (not fresh or bucket[HI] >= more[HI]):
+        made[HI], made[XHI] = bucket[HI], bucket[XHI]
+    if n and fresh:
+        made[MEAN] = bucket[MEAN] * (n / made[N]) + more[MEAN] * (fresh / made[N])
+    elif n:
+        made[MEAN] = bucket[MEAN]
+    return made
 
 
 def _folded(rows: Floats, ratio: int) -> Floats:

@@ -26,7 +26,11 @@ _BLOCK: Final = 256 << 10
 
 
 class WindowRefused(ValueError):
-    """A window that cannot be read: no such session or series, or more than `MAX_BYTES` of records in it."""
+    """A window that cannot be read: more than `MAX_BYTES` of records lie in it, or its file cannot be opened."""
+
+
+class NoSuchSeries(WindowRefused, LookupError):
+    """There is no such session or series."""
 
 
 def read(base: Path, session: str, series_id: int, x0: float, x1: float, limit: int) -> blocks.Block:
@@ -44,16 +48,17 @@ def read(base: Path, session: str, series_id: int, x0: float, x1: float, limit: 
         A block whose `from` is 0: buckets are counted from the window's first record.
 
     Raises:
-        WindowRefused: with the reason.
+        NoSuchSeries: there is no such session or series (a `LookupError`).
+        WindowRefused: the window is too wide, or the file cannot be read (a `ValueError`).
     """
     try:
         path = folder.index_file(base, names.check_session(session))
         index = _index(path, path.stat().st_mtime_ns)
     except (names.NameRefused, OSError, orjson.JSONDecodeError) as error:
-        raise WindowRefused(f"session {session!r:.120} has no index of its records yet: {error}") from error
+        raise NoSuchSeries(f"session {session!r:.120} has no index of its records yet: {error}") from error
     told = index["series"].get(str(series_id))
     if told is None:
-        raise WindowRefused(f"session {session} has no series {series_id}")
+        raise NoSuchSeries(f"session {session} has no series {series_id}")
     key = Key(*told)
     file = base / index["files"][key.category]
     try:

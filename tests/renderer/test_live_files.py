@@ -397,9 +397,9 @@ def test_a_window_gives_the_real_records(place: Path) -> None:
     rows = blocks.decode(wide)
     assert (wide["k"], rows[N].sum()) == (32, 30_000) and rows[HI].max() == np.float32(max(values))
     assert len(folder.index_file(place, "s").read_bytes()) < 5_000
-    with pytest.raises(window.WindowRefused, match="no series 99"):
+    with pytest.raises(window.NoSuchSeries, match="no series 99"):
         window.read(place, "s", 99, 0, 1, 10)
-    with pytest.raises(window.WindowRefused, match="no index"):
+    with pytest.raises(window.NoSuchSeries, match="no index"):
         window.read(place, "../s", number, 0, 1, 10)
 
 
