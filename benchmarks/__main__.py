@@ -26,6 +26,8 @@ MEASUREMENTS = {
     "latency": "log call to disk, log call to alert",
     "reading": "the last records of a gigabyte",
     "restart": "a collector started again on a gigabyte",
+    "serve": "a poll, requests per second, twenty tabs",
+    "top": "watching twenty runs in a terminal",
     "footprint": "the trainer's memory, and the import",
     "render": "the live page of ten million points",
 }

@@ -43,17 +43,23 @@ class Followed:
     path: Path
     metrics: dict[str, Metric] = field(default_factory=dict)
     times: deque[float] = field(default_factory=lambda: deque(maxlen=500))
+    marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=200))
     fresh: list[float] = field(default_factory=list)
     step: int | None = None
     lines: int = 0
+    appended: int = 0
     broken: int = 0
     _position: int = 0
     _counted: int = 0
     _counted_to: int = 0
     _inode: int = 0
 
-    def look(self, budget: int) -> None:
-        """Read what was appended, decoding about `budget` bytes of it at most. A file that was replaced begins anew."""
+    def look(self, budget: int, now: float) -> None:
+        """Read what was appended, decoding about `budget` bytes of it at most. A file that was replaced begins anew.
+
+        Args:
+            now: seconds, by any clock that does not jump.
+        """
         self.fresh = []
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -64,8 +70,12 @@ class Followed:
             if info.st_ino != self._inode or info.st_size < self._position:
                 self._begin_anew(info.st_ino)
                 self._first(fd, info.st_size)
+                self.marks.append((now, 0))
             else:
+                before = self.lines
                 self._read(fd, self._position, info.st_size, budget)
+                self.appended += self.lines - before
+                self.marks.append((now, self.appended))
             self._count_earlier(fd)
         finally:
             os.close(fd)
@@ -84,8 +94,9 @@ class Followed:
     def _begin_anew(self, inode: int) -> None:
         self.metrics.clear()
         self.times.clear()
+        self.marks.clear()
         self.step = None
-        self.lines = self.broken = self._position = self._counted = self._counted_to = 0
+        self.appended = self.lines = self.broken = self._position = self._counted = self._counted_to = 0
         self._inode = inode
 
     def _first(self, fd: int, size: int) -> None:
@@ -170,11 +181,20 @@ class Followed:
             for inner, deeper in value.items():
                 self._value(f"{name}.{inner}", deeper, step, offset, depth + 1)
 
+    def rate(self, now: float, unix: float, span: float = 10.0) -> float:
+        """Records per second over the last `span` seconds: by counting them, and at first by the times they bear.
 
-def rate(times: deque[float], now: float, span: float = 10.0) -> float:
-    """Records per second over the last `span` seconds, or over the shorter time that the given times reach back."""
-    recent = [at for at in times if now - at <= span]
-    if not recent:
-        return 0.0
-    reach = span if len(recent) < len(times) else max(now - min(recent), 1e-3)
-    return len(recent) / min(span, reach)
+        Args:
+            now: by the clock of `look`.
+            unix: unix time.
+        """
+        earlier = [count for at, count in self.marks if now - at > span]
+        if earlier:
+            return (self.appended - earlier[-1]) / span
+        if self.marks and now - self.marks[0][0] >= 2.0:
+            return (self.appended - self.marks[0][1]) / (now - self.marks[0][0])
+        recent = [at for at in self.times if unix - at <= span]
+        if not recent:
+            return 0.0
+        reach = span if len(recent) < len(self.times) else max(unix - min(recent), 1e-3)
+        return len(recent) / min(span, reach)

@@ -7,7 +7,7 @@ from typing import Final
 
 #: Buckets of one metric at most; when the file outgrows them, neighbours merge.
 BUCKETS: Final = 128
-_FIRST_UNIT: Final = 64
+_FIRST_UNIT: Final = 256
 
 
 class History:
@@ -16,7 +16,7 @@ class History:
     Where only samples of the file were read, a bucket stands for what was sampled in it.
 
     >>> course = History()
-    >>> for offset, value in ((0, 1.0), (100, 3.0), (128, 5.0)):
+    >>> for offset, value in ((0, 1.0), (300, 3.0), (512, 5.0)):
     ...     course.add(offset, value)
     >>> course.columns(10), course.columns(2)
     ([1.0, 3.0, 5.0], [1.0, 4.0])
@@ -33,13 +33,16 @@ class History:
 
     def add(self, offset: int, value: float) -> None:
         """Take a value read at byte `offset`."""
-        while offset >= self._unit * BUCKETS:
-            self._merge()
         place = offset // self._unit
-        while len(self._counts) <= place:
-            self._sums.append(0.0)
-            self._counts.append(0)
-            self._bad.append(0.0)
+        if place >= len(self._counts):
+            while offset >= self._unit * BUCKETS:
+                self._merge()
+            place = offset // self._unit
+            more = place + 1 - len(self._counts)
+            if more > 0:
+                self._sums += [0.0] * more
+                self._counts += [0] * more
+                self._bad += [0.0] * more
         if not math.isfinite(value):
             self._bad[place] = value
         elif self._highest:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from avaliacoes.session_status import services
-from avaliacoes.terminal.follow import Followed, Metric, rate
+from avaliacoes.terminal.follow import Followed, Metric
 from contract import alerts, folder, lifecycle, names, settings
 from contract.tail import Tail
 
-#: Bytes decoded in one look, shared by the files that grew: some 2,500 records, a hundredth of a core at one look a second.
-BUDGET_BYTES: Final = 384 * 1024
-_LEAST_BYTES: Final = 4 * 1024
+#: Bytes decoded in one look, shared by the files that grew: some 500 records, half a hundredth of a core at one look a second.
+BUDGET_BYTES: Final = 96 * 1024
+_LEAST_BYTES: Final = 1024
 #: A folder of many files is listed less often, so that listing takes at most a hundredth of the time.
 _LISTING_SHARE: Final = 100.0
 _SERVICES_EVERY_S: Final = 2.0
@@ -78,7 +78,7 @@ class Run:
             if self._sizes.get(category) != file.size or (category in self._files and not self._files[category].counted)
         ]
 
-    def look(self, files: dict[str, folder.DataFile], grown: list[str], budget: int) -> None:
+    def look(self, files: dict[str, folder.DataFile], grown: list[str], budget: int, clock: float) -> None:
         """Read what is new in the files that grew."""
         for category in grown:
             path = files[category].path
@@ -93,12 +93,12 @@ class Run:
                     self._rows.update(event)
             else:
                 followed = self._files.setdefault(category, Followed(path))
-                followed.look(budget)
+                followed.look(budget, clock)
                 for at in followed.fresh:
                     self.life.saw_record(at)
 
-    def view(self, now: float, retention_s: float) -> View:
-        """The run at unix time `now`."""
+    def view(self, now: float, clock: float, retention_s: float) -> View:
+        """The run at unix time `now`, when the clock of `look` shows `clock`."""
         life = self.life
         state = life.state(now)
         counting = {c: f for c, f in self._files.items() if c not in _NOT_COUNTED}
@@ -113,7 +113,7 @@ class Run:
             max(steps, default=None),
             sum(followed.records for followed in counting.values()),
             all(followed.counted for followed in counting.values()),
-            sum(rate(followed.times, now) for followed in counting.values()),
+            sum(followed.rate(clock, now) for followed in counting.values()),
             age_s,
             life.started,
             _facts(life),
@@ -190,9 +190,9 @@ class Folder:
         busy = sum(len(grown) for _, grown in work)
         budget = max(_LEAST_BYTES, BUDGET_BYTES // max(1, busy))
         for run, grown in work:
-            run.look(self._files[run.session], grown, budget)
+            run.look(self._files[run.session], grown, budget, clock)
         retention_s = 60.0 * float(settings.load(self.base)["alert_retention_minutes"])
-        views = [run.view(now, retention_s) for run, _ in work]
+        views = [run.view(now, clock, retention_s) for run, _ in work]
         views.sort(key=lambda view: (not view.active, -(view.started or self._newest(view.session)), view.session))
         return Snapshot(self.base, now, self._services, views, len(self._files))
 

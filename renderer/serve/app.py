@@ -31,7 +31,7 @@ TEXT: Final = "text/plain; charset=utf-8"
 #: The parser bounds what has not arrived whole; what came in one piece is bounded here.
 MAX_TARGET_BYTES: Final = 4 * 1024
 MAX_HEADER_BYTES: Final = 16 * 1024
-_CHUNK: Final = 256 * 1024
+_CHUNK: Final = 1024 * 1024
 #: Reading a stretch of a long series takes time: so many at once, so many more may wait.
 _READERS: Final = 2
 _WAITING: Final = 16
@@ -83,7 +83,8 @@ class App:
             self._complain(error)
             answer = refusal(500, "the data folder cannot be read just now")
         try:
-            await asyncio.wait_for(_send(answer, send), _SEND_S) if answer.file else await _send(answer, send)
+            # What goes out in one piece needs no deadline: it lies in the connection's buffer until the client takes it or goes.
+            await asyncio.wait_for(_send(answer, send), _SEND_S) if answer.size > _CHUNK else await _send(answer, send)
         finally:
             if answer.file is not None:
                 os.close(answer.file.fd)

@@ -108,9 +108,9 @@ def test_a_big_file_is_followed_in_small_looks(tmp_path: Path) -> None:
     with open(path, "w") as file:
         file.writelines(line.format(n, count - n) for n in range(count))
     followed = Followed(path)
-    followed.look(4096)
+    followed.look(4096, 0.0)
     while not followed.counted:
-        followed.look(4096)
+        followed.look(4096, 0.0)
     assert followed.records == count and followed.step == count - 1
     columns = followed.metrics["loss"].history.columns(20)
     assert len(columns) == 20 and all(a > b for a, b in itertools.pairwise(columns))  # type: ignore[operator]
@@ -118,10 +118,10 @@ def test_a_big_file_is_followed_in_small_looks(tmp_path: Path) -> None:
     with open(path, "a") as file:
         file.writelines(line.format(n, 0.5) for n in range(count, count + 3000))
         file.write('{"half": ')
-    followed.look(4096)
+    followed.look(4096, 0.0)
     assert followed.records == count + 3000 and followed.step == count + 2999 and len(followed.fresh) < 100
     path.write_text(line.format(7, 1.0))
-    followed.look(4096)
+    followed.look(4096, 0.0)
     assert followed.records == 1 and followed.step == 7
 
 
