@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from avaliacoes.terminal.plain import plain
 from contract import __version__, names, places, service
 from contract.settings import SettingRefused
 
@@ -38,8 +39,9 @@ exit codes:
   1    it failed, or what was asked about is bad (status: records lost; check: an alert of level ERROR)
   2    wrong arguments
   3    a service already runs on that data folder
-  4    the data folder cannot be used
+  4    the data folder or the port cannot be used, or what serving needs is missing
   130  interrupted by Ctrl-C
+  143  ended by SIGTERM
 """
 
 
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: Exception, code: int) -> int:
-    print(f"avaliacoes: {error}", file=sys.stderr)
+    print(f"avaliacoes: {plain(error, 10_000)}", file=sys.stderr)
     return code
 
 

@@ -7,7 +7,8 @@ import math
 import time
 from typing import Any, Final
 
-from avaliacoes.terminal.text import number, plain
+from avaliacoes.terminal.plain import plain
+from avaliacoes.terminal.text import number
 from contract import alerts, names
 from contract.lines import RESERVED, Record
 

@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rich.cells import cell_len, set_cell_size
 
-#: Controls, format characters (also those that turn the direction of text), surrogates, line and paragraph separators,
-#: characters that no standard gives a width.
-_HARMFUL: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+from avaliacoes.terminal.plain import plain
+
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS: Final = "_.-~=+*#"
-
-
-def plain(text: object, most: int = 1000) -> str:
-    """`text` with everything that could move a cursor, change a colour or turn the line written as an escape.
-
-    >>> plain("a\\x1b[2Jb"), plain("x\\u202ey"), plain("ação")
-    ('a\\\\x1b[2Jb', 'x\\\\u202ey', 'ação')
-    """
-    given = unicodedata.normalize("NFC", str(text)[:most])
-    if given.isascii() and given.isprintable():
-        return given
-    return "".join(_escape(char) if _is_harmful(char) else char for char in given)
-
-
-def _is_harmful(char: str) -> bool:
-    # Marks that stack on the letter before them are harmless one by one, but not by the dozen; a space is a space.
-    return (
-        unicodedata.category(char) in _HARMFUL
-        or (char != " " and unicodedata.category(char) == "Zs")
-        or cell_len(char) == 0
-    )
-
-
-def _escape(char: str) -> str:
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def fit(text: str, width: int, right: bool = False, dots: str = "…") -> str:
