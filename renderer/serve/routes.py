@@ -59,6 +59,8 @@ _LIVE_TOP: Final = re.compile(r"/\.avaliacoes/live/(?P<session>[^/]+)\.js\Z")
 _NUMBERED: Final = re.compile(r"(?:base|segment|alerts)-[0-9]{1,15}\.js\Z")
 _REPLACED: Final = re.compile(r"(?:manifest|recent|tiles/[0-9]{1,9}(?:-[0-9]{1,15}-[0-9]{1,15})?)\.js\Z")
 _GENERATION: Final = re.compile(r"g=[A-Za-z0-9_-]{1,64}\Z")
+#: A page asks again under an address that is used once: to keep the answer would fill the browser's cache in a day.
+_STAMP: Final = re.compile(r"t=[0-9]{1,15}\Z")
 _VERSION: Final = re.compile(r"-[0-9]+\.[0-9]|-[0-9a-f]{8,}[.-]")
 
 
@@ -108,7 +110,7 @@ def _live(path: str, query: str) -> Target | None:
     if found := _LIVE_TOP.match(path):
         if not _is_session(found["session"]):
             return None
-        return Target(PART, (".avaliacoes", "live", f"{found['session']}.js"), SCRIPT)
+        return Target(PART, (".avaliacoes", "live", f"{found['session']}.js"), SCRIPT, _again(query))
     found = _LIVE.match(path)
     if found is None or not _is_session(found["session"]):
         return None
@@ -116,7 +118,11 @@ def _live(path: str, query: str) -> Target | None:
     if not numbered and not _REPLACED.match(found["file"]):
         return None
     parts = (".avaliacoes", "live", found["session"], *found["file"].split("/"))
-    return Target(PART, parts, SCRIPT, FOREVER if numbered and _GENERATION.match(query) else ASK_AGAIN)
+    return Target(PART, parts, SCRIPT, FOREVER if numbered and _GENERATION.match(query) else _again(query))
+
+
+def _again(query: str) -> str:
+    return NEVER if _STAMP.match(query) else ASK_AGAIN
 
 
 def _media(path: str) -> str:

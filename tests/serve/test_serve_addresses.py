@@ -20,7 +20,7 @@ SHOWN = {
     f"{LIVE}/manifest.js": (routes.SCRIPT, "no-cache"),
     f"{LIVE}/segment-3.js": (routes.SCRIPT, "no-cache"),
     f"{LIVE}/segment-3.js?g=a1b2c3": (routes.SCRIPT, "immutable"),
-    f"{LIVE}/segment-3.js?t=1": (routes.SCRIPT, "no-cache"),
+    f"{LIVE}/manifest.js?t=1735689600000": (routes.SCRIPT, "no-store"),
     f"{LIVE}/tiles/7-1-0.js": (routes.SCRIPT, "no-cache"),
     f"{LIVE}/tiles/7-1-0.js?g=a1b2c3": (routes.SCRIPT, "no-cache"),
     "/.avaliacoes/assets/plotly-7.1.0.min.js": (routes.SCRIPT, "immutable"),

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import math
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contract import places
+from renderer.loop import Renderer
 from renderer.serve import window
 from renderer.serve.access import Access
 from renderer.serve.app import Answer, App
 from renderer.serve.checks import Hosts
+from renderer.settings import Settings
 
 SESSION = "run_20250101_000000"
 GOOD = f"session={SESSION}&series=3&x0=0&x1=1e6"
@@ -104,10 +110,42 @@ def test_long_reads_wait_for_their_turn(tmp_path: Path) -> None:
 
 
 def test_a_query_over_the_wire(serve: Callable[..., Any], filled: Path) -> None:
-    """Through the real server a bad query is a 400 and an unknown series is not found."""
+    """Through the real server a bad query is a 400 and a session without an index is not found."""
     server = serve(filled)
-    if window.reader() is None:
-        assert server.get(f"/api/window?{GOOD}").status == 501
-        pytest.skip("this renderer cannot read a stretch of a series")
     assert server.get("/api/window?session=..").status == 400
     assert server.get(f"/api/window?{GOOD}").status == 404
+
+
+def test_every_record_of_a_window(serve: Callable[..., Any], place: Path) -> None:
+    """What the renderer has thinned on the page comes record by record, as it was logged; the limit bounds what comes."""
+    places.prepare_base(place)
+    values = [math.sin(step) if step % 100 else math.nan for step in range(5000)]
+    lines = [
+        {"_p": "0123456789ab", "_q": n, "timestamp": 1e9 + n, "step": n, "loss": v if v == v else "NaN"}
+        for n, v in enumerate(values)
+    ]
+    (place / "training_s.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    Renderer(Settings(place), complain=lambda text: None).catch_up(NotAsked())
+    (base,) = (place / ".avaliacoes/live/s").glob("base-*.js")
+    text = base.read_text()
+    series = json.loads(text[text.index("{") : text.rindex("}") + 1])["series"]
+    number = next(one["id"] for one in series if one["metric"] == "loss")
+    server = serve(place)
+    found = server.get(f"/api/window?session=s&series={number}&x0=1000&x1=1999")
+    block = json.loads(found.body)
+    assert found.headers["cache-control"] == "no-store" and (block["k"], block["len"]) == (1, 1000)
+    mean = struct.unpack("<1000f", base64.b64decode(block["mean"]))
+    assert all(a == pytest.approx(b, abs=1e-6, nan_ok=True) for a, b in zip(mean, values[1000:2000], strict=True))
+    small = json.loads(server.get(f"/api/window?session=s&series={number}&x0=0&x1=1e9&limit=100").body)
+    assert small["len"] <= 100 and small["k"] > 1
+    assert server.get(f"/api/window?session=s&series={number + 1000}&x0=0&x1=1").status == 404
+
+
+class NotAsked:
+    """A request to end that never comes."""
+
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, seconds: float) -> bool:
+        return False
