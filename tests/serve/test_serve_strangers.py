@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -84,6 +85,29 @@ def test_huge_requests_are_cut_off(serve: Callable[..., object], filled: Path) -
         got = server.raw(head.encode("latin-1"))
         assert b" 200 " not in got[:20] and b"<!doctype html>page" not in got, head[:60]
     assert server.get(PAGE).status == 200
+
+
+def test_noise_is_no_request(serve: Callable[..., object], filled: Path) -> None:
+    """Random bytes, and requests with a few bytes changed, get an error or nothing, never a file's content that has no address."""
+    server = serve(filled)
+    random = Random(7)
+    good = f"GET {PART} HTTP/1.1\r\nHost: localhost:{server.port}\r\nAccept: */*\r\nConnection: close\r\n\r\n".encode()
+    for number in range(150):
+        data = bytearray(good if number % 3 else random.randbytes(random.randrange(1, 400)))
+        for _ in range(random.randrange(1, 6)):
+            data[random.randrange(len(data))] = random.randrange(256)
+        with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+            connection.settimeout(20)
+            got = b""
+            try:
+                connection.sendall(bytes(data))
+                connection.shutdown(socket.SHUT_WR)
+                while piece := connection.recv(65536):
+                    got += piece
+            except ConnectionError:
+                pass
+        assert b"private" not in got.partition(b"\r\n\r\n")[2] and b" 500 " not in got[:20], bytes(data)
+    assert server.get(PAGE).status == 200 and b"Traceback" not in server.said
 
 
 def test_a_slow_client_holds_nobody_up(serve: Callable[..., object], filled: Path, until: Callable[..., bool]) -> None:
