@@ -20,11 +20,11 @@ from contract.settings import SettingRefused
 EXIT_INTERRUPTED: Final = 130
 #: command -> (module, one line of help)
 COMMANDS: Final = {
-    "up": ("up", "run collector, analyzer and renderer under honcho until Ctrl-C"),
+    "up": ("up", "run collector, analyzer and renderer until Ctrl-C; --serve: the pages over HTTP, too"),
     "demo": ("demo", "three live trainings for a minute, their dashboards and reports"),
     "status": ("status", "what was logged, stored, is waiting or was lost, per session"),
     "top": ("top", "the runs live in this terminal: states, curves, rates, alerts"),
-    "tail": ("tail", "the last records of a category as JSON lines"),
+    "tail": ("tail", "the last records of one or more categories, and those that come"),
     "report": ("report", "write the report of a session and print its path"),
     "check": ("check", "run the alert rules over finished sessions, without services"),
     "export": ("export", "a session as CSV or JSON lines"),

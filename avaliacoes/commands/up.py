@@ -67,9 +67,12 @@ def _refuse_serving(arguments: argparse.Namespace) -> int:
     if not serving.available():
         common.say(f"avaliacoes: {serving.MISSING}")
         return service.EXIT_CANNOT_START
+    from renderer.serve import server
+
     try:
         settings.token_of(chosen)
-    except access.TokenRefused as error:
+        server.listen(chosen.host, chosen.port).close()
+    except (access.TokenRefused, service.CannotStart) as error:
         common.say(f"avaliacoes: {error}")
         return service.EXIT_CANNOT_START
     return service.EXIT_OK

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from avaliacoes.session_status import services
 from avaliacoes.terminal.follow import Followed, Metric
-from contract import alerts, folder, lifecycle, names, settings
+from contract import alerts, folder, lifecycle, names, service, settings
 from contract.tail import Tail
 
 #: Bytes decoded in one look, shared by the files that grew: some 500 records, half a hundredth of a core at one look a second.
@@ -183,6 +183,8 @@ class Folder:
             self._list(clock)
         if clock - self._services_at >= _SERVICES_EVERY_S:
             self._services, self._services_at = services(self.base), clock
+            if service.is_running(self.base, "server"):
+                self._services["server"] = True
         work = []
         for session in self._chosen(now):
             run = self._runs.setdefault(session, Run(self.base, session))

@@ -86,6 +86,7 @@ def work(chosen: Settings) -> int:
             hosts = checks.Hosts(chosen.host, port, chosen.allowed)
             made = app.App(base, hosts, access.Access(token, port), window.reader())
             server.run(made, listener, stop, lambda: _ready(held, chosen, port, token is not None))
+            made.tell_refused()
     except service.CannotStart as error:
         print(f"server: {error}", file=sys.stderr)
         return service.EXIT_CANNOT_START

@@ -10,6 +10,7 @@ import html
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,17 @@ _WAITING: Final = 16
 #: A client that takes longer than this for one answer is cut off.
 _SEND_S: Final = 300.0
 _COMPLAIN_EVERY_S: Final = 60.0
+_REASONS: Final = {
+    400: "bad request",
+    401: "no token or a wrong one",
+    403: "another site",
+    405: "method",
+    414: "too long",
+    421: "foreign host",
+    429: "too many guesses",
+    431: "too long",
+    503: "busy",
+}
 
 
 @dataclass(slots=True)
@@ -73,6 +85,9 @@ class App:
         self._queued = 0
         self._policies: dict[str, tuple[str, bytes]] = {}
         self._complained = -_COMPLAIN_EVERY_S
+        self._told = time.monotonic()
+        self._refused: Counter[str] = Counter()
+        self._known: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -82,9 +97,17 @@ class App:
         except OSError as error:
             self._complain(error)
             answer = refusal(500, "the data folder cannot be read just now")
+        if reason := _REASONS.get(answer.status):
+            self._refused[reason] += 1
+            self.tell_refused(every_s=_COMPLAIN_EVERY_S)
         try:
-            # What goes out in one piece needs no deadline: it lies in the connection's buffer until the client takes it or goes.
-            await asyncio.wait_for(_send(answer, send), _SEND_S) if answer.size > _CHUNK else await _send(answer, send)
+            if answer.size > _CHUNK:
+                await asyncio.wait_for(_send(answer, send), _SEND_S)
+            else:
+                # In one piece it needs no deadline: it lies in the connection's buffer until the client takes it or goes.
+                await _send(answer, send)
+        except asyncio.TimeoutError:
+            return  # with the answer unfinished, so the server closes the connection
         finally:
             if answer.file is not None:
                 os.close(answer.file.fd)
@@ -214,6 +237,16 @@ class App:
             self._queued -= 1
         body = block if isinstance(block, bytes) else orjson.dumps(block, option=orjson.OPT_SERIALIZE_NUMPY)
         return Answer(200, "application/json", body, [(b"cache-control", b"no-store")])
+
+    def tell_refused(self, every_s: float = 0.0) -> None:
+        """Say how many requests were refused and why, if that is news and was not said in the last `every_s` seconds."""
+        now = time.monotonic()
+        if self._refused == self._known or now - self._told < every_s:
+            return
+        self._told, self._known = now, self._refused.copy()
+        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(self._refused.items()))
+        sys.stderr.write(f"server: requests refused so far: {counts}\n")
+        sys.stderr.flush()
 
     def _complain(self, error: OSError) -> None:
         now = time.monotonic()

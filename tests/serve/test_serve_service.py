@@ -72,6 +72,33 @@ def test_a_port_that_is_taken_is_said(filled: Path) -> None:
         "-m", "renderer.serve", "--base-path", str(filled), "--host", "192.0.2.1", AVALIACOES_SERVE_TOKEN="x" * 32
     )
     assert other.returncode == service.EXIT_CANNOT_START and "192.0.2.1" in other.stderr
+    up = _run(
+        "-m",
+        "avaliacoes",
+        "up",
+        "--serve",
+        "--base-path",
+        str(filled),
+        "--host",
+        "192.0.2.1",
+        AVALIACOES_SERVE_TOKEN="x" * 32,
+    )
+    assert up.returncode == service.EXIT_CANNOT_START and "192.0.2.1" in up.stderr
+    assert not service.is_running(filled, "collector")
+
+
+def test_what_was_refused_is_counted_and_said(serve: Callable[..., object], filled: Path) -> None:
+    """At its end the server says how many requests it refused, by reason, and nothing of what they asked for."""
+    server = serve(filled)
+    for _ in range(3):
+        server.get("/secret-path", Host="evil.example")
+    server.get("/secret-path", "POST")
+    assert server.get("/secret-path").status == 404
+    status = _run("-m", "avaliacoes", "status", "--base-path", str(filled))
+    assert f"server at {server.url}/" in status.stderr
+    server.end()
+    assert b"server: requests refused so far: 3 foreign host, 1 method" in server.said
+    assert b"evil" not in server.said and b"secret" not in server.said
 
 
 def test_settings_come_from_arguments_then_from_the_environment() -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
-from renderer.serve import checks
+from renderer.serve import app, checks
+from renderer.serve.access import Access
 from renderer.serve.checks import Hosts, foreign, parse_allowed
 
 SESSION = "run_20250101_000000"
@@ -173,3 +177,25 @@ def test_connections_beyond_the_limit(serve: Callable[..., object], filled: Path
             return False
 
     assert until(answers, 10)
+
+
+def test_who_never_takes_an_answer_is_left(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that does not take a long answer in time is given up, and the file closed."""
+    monkeypatch.setattr(app, "_SEND_S", 0.2)
+    (filled / ".avaliacoes/assets/big-1.0.js").write_bytes(b"x" * 3_000_000)
+    sent = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message["type"])
+        if len(sent) == 3:
+            await asyncio.sleep(3600)
+
+    made = app.App(filled, Hosts("127.0.0.1", 80), Access(None, 80), None)
+    scope = {"type": "http", "method": "GET", "raw_path": b"/.avaliacoes/assets/big-1.0.js", "query_string": b"", "headers": [(b"host", b"localhost")]}  # fmt: skip
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+    async def ask() -> int:
+        await made(scope, None, send)  # type: ignore[arg-type]
+        return len(os.listdir("/proc/self/fd")) if before else 0
+
+    assert asyncio.run(ask()) <= before + 3 and len(sent) == 3  # the loop's own three descriptors
