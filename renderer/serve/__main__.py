@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -83,7 +84,7 @@ def work(chosen: Settings) -> int:
     try:
         with service.stopping_on_signals() as stop, server.listen(chosen.host, chosen.port) as listener:
             port = int(listener.getsockname()[1])
-            hosts = checks.Hosts(chosen.host, port, chosen.allowed)
+            hosts = settings.hosts_of(chosen, port, socket.gethostname())
             made = app.App(base, hosts, access.Access(token, port), window.reader())
             server.run(made, listener, stop, lambda: _ready(held, chosen, port, token is not None))
             made.tell_refused()
@@ -96,8 +97,8 @@ def work(chosen: Settings) -> int:
 
 
 def _ready(held: service.Held, chosen: Settings, port: int, token: bool) -> None:
-    host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
-    url = f"http://{host}:{port}/"
+    host = socket.gethostname() if chosen.host in ("0.0.0.0", "::") else chosen.host  # noqa: S104 - told apart, not bound
+    url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
     held.announce(url=url, token=token)
     how = f", with ?token= and what is in {access.token_file(held.base)} or ${access.ENV_TOKEN}" if token else ""
     print(f"server: ready, {url}{how}", flush=True)

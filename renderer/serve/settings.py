@@ -72,6 +72,13 @@ def make(
     return Settings(places.base_path(base_path), host, number, checks.parse_allowed(names), need_token)
 
 
+def hosts_of(settings: Settings, port: int, own_name: str) -> checks.Hosts:
+    """The names to answer to on `port`; for other machines also the machine's own, whole and its first part."""
+    own = checks.split_authority(own_name) if settings.wide else None
+    names = {own[0], own[0].partition(".")[0]} if own else set()
+    return checks.Hosts(settings.host, port, (*settings.allowed, *((name, port) for name in sorted(names))))
+
+
 def token_of(settings: Settings, environment: Mapping[str, str] = os.environ) -> str | None:
     """The token that this server asks for, None if it asks for none.
 

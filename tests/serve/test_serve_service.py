@@ -112,6 +112,9 @@ def test_settings_come_from_arguments_then_from_the_environment() -> None:
     assert (made.host, made.port, made.allowed, made.wide) == ("::1", 1234, (("c", None), ("a", None), ("b", 2)), False)
     assert settings.make("x", "localhost", 1, [], False, variables).port == 1
     assert settings.make("x", "[::]", 1, [], False, {}).wide and settings.make("x", "myhost", 1, [], False, {}).wide
+    wide = settings.make("x", "0.0.0.0", 80, [], False, {})
+    assert settings.hosts_of(wide, 80, "Desk.example").allowed == (("desk", 80), ("desk.example", 80))
+    assert settings.hosts_of(made, 80, "Desk.example").allowed == made.allowed
     for wrong in ((None, 70_000, []), (None, -1, []), ("a b", 1, []), ("http://x", 1, []), (None, 1, ["a/b"])):
         with pytest.raises(AddressRefused, match="expected"):
             settings.make("x", *wrong, False, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -56,9 +57,12 @@ def test_a_browser_shows_the_token_once(serve: Callable[..., object], filled: Pa
     assert server.get(PAGE, Cookie=_cookie(entered)[:-1] + "!").status == 401
     part = f"/.avaliacoes/live/{SESSION}/manifest.js"
     assert server.get(f"{part}?token={token}").status == 401  # only a page's address may carry it
+    assert (
+        server.get(PAGE, Host=f"{socket.gethostname()}:{server.port}").status == 401
+    )  # answered to, where loopback would not
     server.end()
     assert token.encode() not in server.said and b"Traceback" not in server.said
-    assert server.said.startswith(f"server: ready, http://0.0.0.0:{server.port}/, with ?token=".encode())
+    assert server.said.startswith(f"server: ready, http://{socket.gethostname()}:{server.port}/, with ?token=".encode())
 
 
 def test_the_cookie_outlives_a_restart(serve: Callable[..., object], filled: Path) -> None:
