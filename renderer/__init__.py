@@ -1,5 +1,6 @@
-"""The renderer: tails the data files of a folder and keeps one page per session, and writes the report.
+"""The renderer: tails the data files of a folder and keeps one page per session and one for all, and writes the report.
 
-`series` (bounded history of one metric), `session` (what is known of one session), `gather` (records to columns), `panels` (session to plain data), `page` (plain data
-to files), `loop` (which sessions, when), `report` and `drawing` (the report and its charts), `fallback` (without plotly).
+`gather` (records to columns), `reading` (what the files of a session have gained), `live` (the files that an open page reads), `page` (the
+page itself), `loop` (which sessions, when), `series`, `session` and `panels` (a session as report and pictures look at it), `report` and
+`drawing` (the report and its charts), `fallback` (pictures, without plotly).
 """

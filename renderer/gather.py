@@ -60,7 +60,12 @@ class Columns:
         self.times: list[Floats] = []
         self._parts: dict[Key, list[tuple[Floats, Floats, Floats]]] = {}
 
-    def numbers(self) -> dict[Key, tuple[Floats, Floats, Floats]]:
+    @property
+    def numbers(self) -> dict[Key, tuple[Floats, Floats]]:
+        """Steps and values of each key."""
+        return {key: (x, y) for key, (x, _, y) in self.timed().items()}
+
+    def timed(self) -> dict[Key, tuple[Floats, Floats, Floats]]:
         """Steps, unix times and values of each key."""
         return {
             key: parts[0] if len(parts) == 1 else tuple(np.concatenate(column) for column in zip(*parts, strict=True))  # type: ignore[misc]

@@ -16,11 +16,11 @@ from typing import Any, Final, Protocol
 
 from contract import places, service
 from contract import settings as shared
-from renderer import fallback, find, page, panels, report
+from renderer import find, page, report
 from renderer.live import describe, folder, runs
 from renderer.live.model import Model
 from renderer.live.writer import SessionFiles
-from renderer.session import Session
+from renderer.pictures import EVERY_S, Pictures
 from renderer.settings import Settings
 
 #: Old sessions that get a page when they have none, one after the other: enough to compare a sweep.
@@ -31,8 +31,6 @@ MAX_OPEN: Final = 32
 _FULL_SESSIONS: Final = 8
 #: The manifest of a live session is rewritten at least this often: that is how its page knows that the renderer lives.
 SIGN_OF_LIFE_S: Final = 5.0
-#: Pictures take a third of a second to draw.
-PICTURE_EVERY_S: Final = 5.0
 SHARE_OF_TIME: Final = 10.0
 #: A session whose files were written this recently may be alive, however many newer ones there are.
 _RECENT_S: Final = 120.0
@@ -40,6 +38,9 @@ _RECENT_S: Final = 120.0
 _READING_S: Final = 1.0
 #: A page that an earlier renderer filled keeps what it shows for so long, while the history is read again.
 _PATIENCE_S: Final = 4.0
+#: A look at a folder of thousands of files takes long: then it is looked at less often.
+_LOOK_SHARE: Final = 50.0
+_QUICK_LOOK_S: Final = 0.02
 _COMPLAIN_EVERY_S: Final = 60.0
 
 
@@ -65,9 +66,6 @@ class _Open:
     read_at: float = 0.0
     written: float = 0.0
     told: float = 0.0
-    drawn: float = 0.0
-    #: What a picture is drawn from; kept where pages have pictures instead of charts.
-    pictured: Session | None = None
 
 
 class Renderer:
@@ -84,9 +82,13 @@ class Renderer:
         self._open: dict[str, _Open] = {}
         self._done: dict[str, tuple[float, int]] = {}
         self._runs = runs.Runs(self.base)
+        self._pictures = Pictures(self.base)
         self._services: dict[str, bool] = {}
+        self._ending = False
+        self._waiting = False
         self._config_seen: int | None = -1
         self._all_page = False
+        self._looked = self._look_s = 0.0
         self._swept: frozenset[str] | None = None
         self.kit = page.prepare(self.base)
         if self.kit.mode != page.PLOTLY:
@@ -119,6 +121,7 @@ class Renderer:
             self._open = {name: self._opened(name, one.found, time.time()) for name, one in self._open.items()}
         for one in self._open.values():
             one.dirty = True
+        self._pictures.forget()
 
     def _opened(self, name: str, found: find.Found, now: float) -> _Open:
         model = Model(self.base, name, int(self.config["history_window"]))
@@ -134,6 +137,7 @@ class Renderer:
         self._load_config()
         self._look(now)
         services = {kind: service.is_running(self.base, kind) for kind in ("collector", "analyzer")}
+        services["renderer"] = not self._ending
         if services != self._services:
             self._services = services
             for one in self._open.values():
@@ -170,10 +174,17 @@ class Renderer:
         one.dirty = one.dirty or state != one.state
         one.state = state
 
+    def end(self, now: float) -> None:
+        """The last round: pages of sessions that go on are told that nobody brings them up to date any more."""
+        self._ending = True
+        self.step(now, last=True)
+
     def catch_up(self, stop: Stop) -> None:
         """Bring every page up to date, and the reports that were written before their session ended."""
         self.step(time.time(), last=True)
-        while self.catching_up and not stop.is_set():
+        renders = 0
+        while not stop.is_set() and (self.catching_up or (self._waiting and self.renders > renders)):
+            renders = self.renders
             self.step(time.time(), last=True)
         for name, (newest, _) in self._done.items():
             written = report.report_file(self.base, name)
@@ -182,11 +193,16 @@ class Renderer:
 
     def _look(self, now: float) -> None:
         """Open the sessions that may be active or lack their final page; close the least recent beyond the limit."""
+        if time.monotonic() - self._looked < _LOOK_SHARE * self._look_s:
+            return
+        work = time.thread_time()
         try:
             found = find.sessions(self.base)
         except OSError as error:
             self._failed("the folder", error)
             return
+        # Its files would lie where the lines of all runs do.
+        found.pop(folder.runs_file(self.base).name, None)
         for gone in [name for name in self._open if name not in found]:
             del self._open[gone]
         names = frozenset(found)
@@ -194,6 +210,9 @@ class Renderer:
             folder.sweep(self.base, names)
             self._runs.only(names)
             self._swept = names
+        self._looked, took = time.monotonic(), time.thread_time() - work
+        self._look_s = took if took > _QUICK_LOOK_S else 0.0
+        self._waiting = False
         newest = sorted(found, key=lambda name: -found[name].newest)
         for place, name in enumerate(newest):
             one = found[name]
@@ -210,6 +229,7 @@ class Renderer:
                 self._done[name] = (one.newest, one.bytes)
                 continue
             if len(self._open) >= MAX_OPEN and not self._close_one(one.newest):
+                self._waiting = True
                 continue
             self._open[name] = self._opened(name, one, now)
         if len(self._done) > 2 * len(found) + 100:
@@ -228,9 +248,10 @@ class Renderer:
         return True
 
     def _write(self, name: str, one: _Open, now: float, living: bool, last: bool) -> None:
-        if not one.shell:
-            if not page.is_final(page.page_file(self.base, name)) or living:
-                page.write_atomic(self.base, page.page_file(self.base, name), page.page(name, self.kit, self.refresh))
+        path = page.page_file(self.base, name)
+        if not one.shell or not path.exists():
+            if not page.is_final(path) or living:
+                page.write_atomic(self.base, path, page.page(name, self.kit, self.refresh))
             one.shell = True
         if one.behind and not last:
             shown = one.written or (folder.session_dir(self.base, name) / "manifest.js").exists()
@@ -239,8 +260,8 @@ class Renderer:
         if not living and not one.behind:
             self._finish(name, one, now)
         elif one.dirty or now - one.written >= SIGN_OF_LIFE_S:
-            self._draw_picture(name, one, now, every=PICTURE_EVERY_S)
-            one.files.write(self.config, now, {**self._services, "renderer": True}, drawn=one.drawn)
+            self._draw_picture(name, one, now, every=EVERY_S)
+            one.files.write(self.config, now, self._services, drawn=self._pictures.drawn(name), behind=one.behind)
             self._tell(name, one, now)
             one.dirty, one.written = False, now
             self.renders += 1
@@ -254,19 +275,20 @@ class Renderer:
     def _finish(self, name: str, one: _Open, now: float) -> None:
         """The final page; then the session leaves memory until its files change."""
         self._draw_picture(name, one, now, every=0.0)
-        manifest = one.files.write(self.config, now, {**self._services, "renderer": True}, drawn=one.drawn, last=True)
+        manifest = one.files.write(self.config, now, self._services, drawn=self._pictures.drawn(name), last=True)
         inside = one.files.inside(manifest, self.config)
         path = page.page_file(self.base, name)
         page.write_atomic(self.base, path, page.page(name, self.kit, self.refresh, inside))
         self._runs.keep(describe.run(one.model, now, path.name, True))
         self.renders += 1
         self._done[name] = (one.found.newest, one.found.bytes)
+        self._pictures.forget(name)
         del self._open[name]
 
     def _write_all(self, now: float) -> None:
         """The page of all, once, and its lines."""
         try:
-            if not self._all_page:
+            if not self._all_page or not page.all_page_file(self.base).exists():
                 page.write_atomic(self.base, page.all_page_file(self.base), page.page(None, self.kit, self.refresh))
                 self._all_page = True
             self._runs.write(now, self.refresh, SIGN_OF_LIFE_S)
@@ -274,26 +296,12 @@ class Renderer:
             self._failed("the page of all runs", error)
 
     def _draw_picture(self, name: str, one: _Open, now: float, every: float) -> None:
-        if self.kit.mode != page.IMAGE or now - one.drawn < every:
+        if self.kit.mode != page.IMAGE:
             return
         try:
-            picture = fallback.draw(panels.panels(self._pictured(name, one), self.config), name)
+            self._pictures.draw(name, one.found.files, self.config, now, every)
         except (ValueError, ArithmeticError) as error:  # matplotlib's, on values or texts it cannot place
-            one.drawn = now
             self._failed(f"the picture of {name}", error)
-            return
-        page.write_atomic(self.base, page.image_file(self.base, name), picture)
-        one.drawn = now
-
-    def _pictured(self, name: str, one: _Open) -> Session:
-        if one.pictured is None:
-            points, window = int(self.config["history_window"]), int(self.config["moving_average_window"])
-            one.pictured = Session(self.base, name, points, window)
-        for category, path in one.found.files.items():
-            one.pictured.add_file(category, path)
-        while one.pictured.poll()[1]:
-            pass
-        return one.pictured
 
     def _failed(self, what: str, error: Exception) -> None:
         self.failures += 1
@@ -316,7 +324,7 @@ def run(settings: Settings, stop: Stop, ready: Callable[[], None] = lambda: None
         if renderer.step(time.time()):
             quiet_since = begin
         elif settings.auto and begin - quiet_since > settings.idle_s:
-            return
+            break
         cost = time.monotonic() - begin
         # Its share is of work, not of time: after a round in which it was frozen the page must not wait ten times as long.
         share = SHARE_OF_TIME * (time.thread_time() - work)
@@ -324,4 +332,4 @@ def run(settings: Settings, stop: Stop, ready: Callable[[], None] = lambda: None
         pause = cost / 10 if renderer.catching_up else max(renderer.refresh - cost, share)
         if stop.wait(pause):
             break
-    renderer.step(time.time(), last=True)
+    renderer.end(time.time())

@@ -7,30 +7,25 @@ the one who makes it.
 from __future__ import annotations
 
 import math
-import os
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
-import orjson
 
 from contract.lifecycle import CRASHED, FINISHED, RUNNING, STALLED, SessionLife
-from contract.lines import LineRefused, Record, decode_line
+from contract.lines import Record
 from contract.names import ALERTS, LIFECYCLE, root_of
 from contract.tail import Tail
-from renderer.gather import NON_FINITE, Columns, Floats, Key
+from renderer.gather import Columns, Floats, Key
+from renderer.lines import Block, decode_lines, floats_back, read_blocks
 
 #: What one call of `poll` reads at most, so that a long history never holds up the other pages or the end.
 POLL_BYTES: Final = 4 << 20
-#: Read and decoded in one go: small enough for the processor's own memory, twice as quick as a megabyte.
-_BLOCK: Final = 64 << 10
-_FEED: Final = ord("\n")
 MAX_TEXTS: Final = 40
 _GAPS_FED: Final = 1000
 _RATE_OVER_S: Final = 10.0
-_TIMES_KEPT: Final = 4096
 
 #: Metrics of the four panels get a series even when the limit of others came first.
 CORE: Final = frozenset(
@@ -52,14 +47,6 @@ CORE: Final = frozenset(
 
 
 S = TypeVar("S")
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Whole lines of a file: where they begin, and they."""
-
-    at: int
-    data: bytes
 
 
 @dataclass(slots=True)
@@ -93,7 +80,8 @@ class Reading(Generic[S]):
         self.restarted_files = 0
         self.sources: dict[str, Source] = {}
         self._producers: tuple[tuple[int, str | None], list[str]] = ((-1, None), [])
-        self._recent: deque[float] = deque(maxlen=_TIMES_KEPT)
+        #: Records of each of the last seconds.
+        self._lately: dict[int, int] = {}
 
     def make_series(self, key: Key) -> S:
         raise NotImplementedError
@@ -103,6 +91,9 @@ class Reading(Generic[S]):
 
     def forget(self, category: str) -> None:
         """A file of this category began anew: nothing that was read from it holds any more."""
+
+    def moved(self, category: str) -> None:
+        """The file of this category is another one now, whether it goes on where the old one ended or not."""
 
     def feed(self, series: S, x: Floats, t: Floats, y: Floats) -> None:
         """Give a series the records it has gained: steps, unix times, values."""
@@ -143,7 +134,7 @@ class Reading(Generic[S]):
         for category, source in self.sources.items():
             tail = source.tail
             position, inode, broken = tail.position, tail._inode, tail.broken
-            blocks, ahead = _read_blocks(tail, limit)
+            blocks, ahead = read_blocks(tail, limit)
             if inode and (tail._inode != inode or tail.position < position):
                 self._restart(category, source, blocks, replaced=tail._inode != inode)
                 changed = True
@@ -158,9 +149,10 @@ class Reading(Generic[S]):
         first = decode_lines(blocks[0].data, Tail(source.tail.path))[:1] if blocks else []
         last = source.last_seq.get(str(first[0].get("_p", ""))) if replaced and first else None
         next_seq = first[0].get("_q") if first else None
-        self.forget(category)
+        self.moved(category)
         if last is not None and isinstance(next_seq, int) and next_seq > last:
             return
+        self.forget(category)
         source.records = 0
         source.last_seq.clear()
         for key in [key for key in self.series if key.category == category]:
@@ -201,7 +193,7 @@ class Reading(Generic[S]):
 
     def _data(self, category: str, columns: Columns) -> None:
         times = np.concatenate(columns.times)
-        self._recent.extend(times[-_TIMES_KEPT:].tolist())
+        self._count_lately(times)
         self.first_time = min(float(times[0]), self.first_time or math.inf)
         self.last_time = max(float(times[-1]), self.last_time or -math.inf)
         for at in times[-_GAPS_FED:].tolist():
@@ -209,7 +201,7 @@ class Reading(Generic[S]):
         self.texts.update(columns.texts)
         while len(self.texts) > MAX_TEXTS:
             del self.texts[next(iter(self.texts))]
-        for key, (x, t, y) in columns.numbers().items():
+        for key, (x, t, y) in columns.timed().items():
             series = self.series.get(key) or self._new_series(key)
             if series is not None:
                 self.feed(series, x, t, y)
@@ -241,11 +233,22 @@ class Reading(Generic[S]):
         if not self.is_active(now):
             span = (self.last_time or 0.0) - (self.first_time or 0.0)
             return self.data_records / span if span > 0 else 0.0
-        recent = [at for at in self._recent if now - _RATE_OVER_S <= at <= now + 1]
-        if len(recent) == self._recent.maxlen:
-            return (len(recent) - 1) / max(1e-6, max(recent) - min(recent))
-        begin = max(now - _RATE_OVER_S, min(self.life.started or math.inf, self.first_time or math.inf))
-        return len(recent) / max(1.0, now - begin)
+        start = min(self.life.started or math.inf, self.first_time or math.inf)
+        begin = start if now - start < _RATE_OVER_S else math.floor(now - _RATE_OVER_S) + 1
+        count = sum(n for second, n in self._lately.items() if math.floor(begin) <= second <= now + 1)
+        return count / max(1.0, now - begin)
+
+    def _count_lately(self, times: Floats) -> None:
+        newest = float(times.max())
+        if not abs(newest) < 1e12:
+            return
+        times = times[times > newest - 2 * _RATE_OVER_S]
+        seconds, counts = np.unique(np.floor(times).astype(np.int64), return_counts=True)
+        for second, count in zip(seconds.tolist(), counts.tolist(), strict=True):
+            self._lately[second] = self._lately.get(second, 0) + count
+        if len(self._lately) > 100:
+            end = max(self._lately) - 2 * _RATE_OVER_S
+            self._lately = {second: n for second, n in self._lately.items() if second > end}
 
     def producers(self) -> list[str]:
         """Ids of the producers that have series, the trainer's own first."""
@@ -273,63 +276,3 @@ class Reading(Generic[S]):
         if state == STALLED:
             return "the process is alive but has logged nothing for a while"
         return "records are coming in" if self.last_time is not None else "the trainer has started; waiting for records"
-
-
-def _read_blocks(tail: Tail, limit: int) -> tuple[list[Block], bool]:
-    """Whole lines that a file has gained since `tail.position`, about `limit` bytes; and whether there are more."""
-    try:
-        fd = os.open(tail.path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return [], False
-    found: list[Block] = []
-    try:
-        info = os.fstat(fd)
-        if info.st_ino != tail._inode or info.st_size < tail.position:
-            if tail._inode:
-                tail.position = 0
-            tail._inode = info.st_ino
-        stop = tail.position + limit
-        size = _BLOCK
-        while tail.position < min(stop, info.st_size):
-            data = os.pread(fd, size, tail.position)
-            end = data.rfind(b"\n") + 1
-            if end:
-                found.append(Block(tail.position, data[:end]))
-                tail.position += end
-                size = _BLOCK
-            elif len(data) < size:
-                break  # the last line is still being written
-            else:
-                size *= 2
-        return found, tail.position >= stop and tail.position < info.st_size
-    finally:
-        os.close(fd)
-
-
-def decode_lines(data: bytes, tail: Tail) -> list[Record]:
-    """The records of whole lines; those that are none are counted in `tail.broken`."""
-    lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == _FEED))
-    try:
-        found = orjson.loads(b"[" + data[:-1].replace(b"\n", b",") + b"]")
-        if len(found) == lines and set(map(type, found)) == {dict}:
-            records: list[Record] = found
-            return records
-    except orjson.JSONDecodeError:
-        pass
-    records = []
-    for line in data.split(b"\n"):
-        if line:
-            try:
-                records.append(decode_line(line))
-            except LineRefused:
-                tail.broken += 1
-    return records
-
-
-def floats_back(value: Any) -> Any:
-    """A record whose words for non-finite numbers are floats again."""
-    if isinstance(value, str):
-        return NON_FINITE.get(value, value)
-    if isinstance(value, dict):
-        return {name: floats_back(inner) for name, inner in value.items()}
-    return [floats_back(inner) for inner in value] if isinstance(value, list) else value

@@ -15,9 +15,10 @@ from contract import alerts as alert_records
 from contract.lines import Record
 from contract.names import ALERTS
 from renderer.gather import Floats, Key
+from renderer.lines import Block
 from renderer.live.places_index import PlacesIndex
 from renderer.live.pyramid import RECENT, Pyramid
-from renderer.reading import Block, Reading
+from renderer.reading import Reading
 
 #: Series followed: a record may hold a thousand metrics.
 MAX_SERIES: Final = 2_000
@@ -45,7 +46,8 @@ class Model(Reading[Pyramid]):
     def __init__(self, base: Path, name: str, window: int = 1000) -> None:
         super().__init__(base, name, MAX_SERIES)
         self.window = window
-        self.generation = secrets.token_hex(6)
+        self.generation = ""
+        self.renew()
         self.ids: dict[Key, int] = {}
         self.rows = alert_records.Rows()
         self.fired: Counter[str] = Counter()
@@ -71,14 +73,21 @@ class Model(Reading[Pyramid]):
         return Pyramid()
 
     def feed(self, series: Pyramid, x: Floats, t: Floats, y: Floats) -> None:
+        series.keep = self.recent_share
         series.extend(x, t, y)
 
     def took_block(self, category: str, block: Block, first: int, steps: Floats, times: Floats) -> None:
         self.index.add(category, block.at, len(block.data), first, steps, times)
 
-    def forget(self, category: str) -> None:
+    def renew(self) -> None:
+        """Begin another generation: what pages know of this one holds no more."""
         self.generation = secrets.token_hex(6)
+
+    def moved(self, category: str) -> None:
         self.index.forget(category)
+
+    def forget(self, category: str) -> None:
+        self.renew()
         if category == ALERTS:
             self.rows = alert_records.Rows()
             self._rows_known.clear()

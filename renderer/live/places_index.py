@@ -34,6 +34,10 @@ class PlacesIndex:
             self.entries[category] = entries = [_joined(entries[i : i + 2]) for i in range(0, len(entries), 2)]
         entries.append([at, at + length, first, low, high, float(times[0])])
 
+    def covered(self) -> int:
+        """Bytes of all files that entries cover."""
+        return sum(entries[-1][1] for entries in self.entries.values() if entries)
+
     def forget(self, category: str) -> None:
         self.entries.pop(category, None)
         self._size.pop(category, None)

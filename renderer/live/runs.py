@@ -16,6 +16,9 @@ Plain = dict[str, Any]
 EVERY_S: Final = 2.0
 #: Sessions told of; the latest.
 MAX_RUNS: Final = 1_000
+#: Metrics of all of them together, about: many runs tell fewer each.
+_METRICS: Final = 3_000
+_LEAST_METRICS: Final = 3
 
 
 class Runs:
@@ -23,7 +26,7 @@ class Runs:
 
     def __init__(self, base: Path) -> None:
         self.base = base
-        self._lines: dict[str, bytes] = {}
+        self._lines: dict[str, Plain] = {}
         self._marks: dict[str, tuple[Any, ...]] = {}
         self._begun: dict[str, float] = {}
         self._urgent = True
@@ -33,11 +36,10 @@ class Runs:
     def put(self, line: Plain) -> None:
         """Take a session's line as it is now."""
         name = line["session"]
-        text = blocks.json_for_script(line)
-        if self._lines.get(name) == text:
+        if self._lines.get(name) == line:
             return
         self._changed = True
-        self._lines[name] = text
+        self._lines[name] = line
         self._begun[name] = line["started"] if isinstance(line["started"], (int, float)) else 0.0
         mark = (line["state"]["name"], line["alerts"], line["live"])
         self._urgent = self._urgent or self._marks.get(name) != mark
@@ -73,8 +75,9 @@ class Runs:
         if not (self._urgent or due or since >= sign_of_life_s or since < 0):
             return
         latest = sorted(self._lines, key=lambda name: (-self._begun[name], name))[:MAX_RUNS]
-        head = blocks.json_for_script({"kind": "runs", "v": 1, "written": now, "refresh": refresh})
-        content = head[:-1] + b',"runs":[' + b",".join(self._lines[name] for name in latest) + b"]}"
-        folder.write_atomic(self.base, folder.runs_file(self.base), b"avaliacoes(" + content + b");\n")
+        most = max(_LEAST_METRICS, _METRICS // max(1, len(latest)))
+        told = [{**self._lines[name], "metrics": self._lines[name]["metrics"][:most]} for name in latest]
+        content = blocks.script({"kind": "runs", "v": 1, "written": now, "refresh": refresh, "runs": told})
+        folder.write_atomic(self.base, folder.runs_file(self.base), content)
         self._urgent = self._changed = False
         self._written = now

@@ -16,9 +16,9 @@ import orjson
 from contract import names
 from contract.tail import Tail
 from renderer.gather import Columns, Floats, Key
+from renderer.lines import decode_lines
 from renderer.live import blocks, folder
-from renderer.live.pyramid import X, fold
-from renderer.reading import decode_lines
+from renderer.live.buckets import X, fold
 
 #: Bytes of a data file read for one window: about a second's work.
 MAX_BYTES: Final = 64 << 20
@@ -115,5 +115,5 @@ def _records(file: Path, key: Key, ranges: list[tuple[int, int, int]]) -> Floats
                     first += len(records)
     finally:
         os.close(fd)
-    found = columns.numbers().get(key)
+    found = columns.timed().get(key)
     return np.empty((3, 0)) if found is None else np.stack(found)

@@ -20,7 +20,11 @@ TILE_BUDGET: Final = 7_200_000
 #: A base is written anew when its segments weigh half as much as it does, and there are some, or when there are many.
 _FEW_SEGMENTS: Final = 20
 _MANY_SEGMENTS: Final = 300
+#: The latest records are written again after so long at least; and at most, unless many have come.
 RECENT_EVERY_S: Final = 5.0
+_RECENT_AT_MOST_S: Final = 15.0
+_MANY_RECENT: Final = 128
+_INDEX_EVERY_BYTES: Final = 4 << 20
 #: What nothing names any more is kept for pages that are about to load it.
 _KEPT_S: Final = 10.0
 #: Objects inside an ended session's page, together.
@@ -51,6 +55,7 @@ class SessionFiles:
         self._told: dict[int, Plain] = {}
         self._series_mark: tuple[int, str | None] = (-1, None)
         self._texts: dict[str, str] = {}
+        self._indexed = 0
         self._recent_at = 0.0
         self._recent_counts: dict[int, int] = {}
         self._tiles_at = 0.0
@@ -66,7 +71,14 @@ class SessionFiles:
         return max(0.0, TILE_BUDGET - 3 * max(self.base_bytes, self.model.base_bytes()))
 
     def write(
-        self, config: Plain, now: float, services: Mapping[str, bool], *, drawn: float = 0.0, last: bool = False
+        self,
+        config: Plain,
+        now: float,
+        services: Mapping[str, bool],
+        *,
+        drawn: float = 0.0,
+        last: bool = False,
+        behind: bool = False,
     ) -> Plain:
         """Bring the files up to date with the model; the manifest that was written.
 
@@ -76,24 +88,29 @@ class SessionFiles:
             services: which of the services run.
             drawn: unix time of the picture beside the page, 0 for none.
             last: the session has ended: its tiles too, to their ends.
+            behind: more of its history is about to be read: no tiles yet, for levels that may be given up.
         """
         try:
-            return self._write(config, now, services, drawn, last)
+            return self._write(config, now, services, drawn, last, behind)
         except FileNotFoundError:
             # Somebody cleared the folder: what was written is gone, so all of it is written again.
-            self.generation = ""
+            self.model.renew()
             raise
 
-    def _write(self, config: Plain, now: float, services: Mapping[str, bool], drawn: float, last: bool) -> Plain:
+    def _write(
+        self, config: Plain, now: float, services: Mapping[str, bool], drawn: float, last: bool, behind: bool
+    ) -> Plain:
         if self.generation != self.model.generation:
             folder.prepare(self.base)
             folder.clear(self.folder)
             self._begin()
             self.generation = self.model.generation
         self._changes(now, last)
+        self._keep_index()
         self._alerts(now, float(config["alert_retention_minutes"]))
-        self._recent(now, last)
-        self._tiles(now, last)
+        if not behind:
+            self._recent(now, last)
+            self._tiles(now, last)
         manifest = describe.manifest(self.model, config, now, services, self._files())
         if drawn:
             manifest["drawn"] = drawn
@@ -200,6 +217,11 @@ class SessionFiles:
         self._texts = dict(model.texts)
         self._index()
 
+    def _keep_index(self) -> None:
+        """A window must not have to read more than some megabytes past what the index knows."""
+        if not 0 <= self.model.index.covered() - self._indexed <= _INDEX_EVERY_BYTES:
+            self._index()
+
     def _index(self) -> None:
         """What `window` needs to find real records: series by id, and where the records of which steps lie."""
         model = self.model
@@ -210,6 +232,7 @@ class SessionFiles:
             "entries": model.index.entries,
         }
         self._put(folder.index_file(self.base, model.name), orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS))
+        self._indexed = model.index.covered()
 
     def _alerts(self, now: float, retention_minutes: float) -> None:
         mark = (self.model.alert_events, retention_minutes)
@@ -231,6 +254,9 @@ class SessionFiles:
         }
         counts = {number: one.count for number, one in thinned.items()}
         if counts == self._recent_counts:
+            return
+        fresh = max(count - self._recent_counts.get(number, 0) for number, count in counts.items()) if counts else 0
+        if fresh < _MANY_RECENT and not last and now - self._recent_at < _RECENT_AT_MOST_S:
             return
         found = []
         for number, one in thinned.items():

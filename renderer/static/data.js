@@ -192,6 +192,8 @@ const Data = (() => {
     });
   }
   const fresh = (source) => load(`${source}?t=${Date.now()}`);
+  /** What is written once: in a generation its name never means anything else, so it may be kept under both. */
+  const part = (r, name) => load(`${r.dir}/${name}?g=${encodeURIComponent(r.wanted)}`);
   const AT_ONCE = 16, TOO_MANY = 120;
 
   /** Bring one run up to date: the manifest, then the base where the segments do not reach back, then what follows. */
@@ -206,16 +208,16 @@ const Data = (() => {
       const far = r.at < 0 || behind < 0 || r.generation !== m.generation || r.broken || (behind > 0 && r.at < m.oldest) || (behind > TOO_MANY && m.base > r.at);
       if (far) {
         r.at = -1;
-        if (!(await load(`${r.dir}/base-${m.base}.js?g=${m.generation}`)) || r.at < 0) { r.at = -1; return; }
+        if (!(await part(r, `base-${m.base}.js`)) || r.at < 0) { r.at = -1; return; }
       }
       while (r.at < m.last) {
         const before = r.at, upto = Math.min(m.last, before + AT_ONCE);
         const loads = [];
-        for (let n = before + 1; n <= upto; n++) loads.push(load(`${r.dir}/segment-${n}.js?g=${m.generation}`));
+        for (let n = before + 1; n <= upto; n++) loads.push(part(r, `segment-${n}.js`));
         await Promise.all(loads);
         if (r.at < upto) { r.broken = r.at === before; break; }
       }
-      if (m.alerts && m.alerts !== r.alertsAt) await load(`${r.dir}/alerts-${m.alerts}.js?g=${m.generation}`);
+      if (m.alerts && m.alerts !== r.alertsAt) await part(r, `alerts-${m.alerts}.js`);
     } finally { r.busy = false; }
   }
   const followRuns = () => fresh(`${page.live}runs.js`);

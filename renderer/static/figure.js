@@ -4,6 +4,7 @@ const Figure = (() => {
   const { css, safe, short, percent } = Kit;
   const MARGIN = { l: 52, r: 14, t: 8, b: 22 };
   const MOST_CURVES = 16, MOST_MARKS = 40, MOST_BAD = 200;
+  const LARGEST = 5e307;
   const DASHES = ['solid', 'dash', 'dot', 'dashdot'];
 
   /** The curves of a chart: one per series shown, the run's own first; parts and child processes accompany it, thinner. */
@@ -26,6 +27,8 @@ const Figure = (() => {
     }
     return found;
   }
+  /** Values near the end of what a double holds are drawn a little nearer: the difference of two must be a number. */
+  function bound(values) { for (let i = 0; i < values.length; i++) if (Math.abs(values[i]) > LARGEST) values[i] = Math.sign(values[i]) * LARGEST; }
   const uids = new Map();
   /** A trace's identity as Plotly wants it: it goes into selectors, so names do not. */
   function uid(key) {
@@ -49,6 +52,8 @@ const Figure = (() => {
       c.columns = Tiles.columns(c.run, c.series, View.state.axis, View.state.range);
       const smoothed = Smooth.smooth(c.columns, how);
       Object.assign(c, Smooth.points(c.columns, smoothed, View.place(c.columns, c.run), a, b, most), { smoothed });
+      bound(c.ry);
+      bound(c.sy);
     }
     const grouped = groupOf ? band(shown, groupOf, a, b, logx) : [];
     const fit = extremes(shown, grouped, a, b, log, outliers);

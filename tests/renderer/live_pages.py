@@ -9,8 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from contract import places
+from contract import settings as shared
 from renderer import page
+from renderer.gather import Key
 from renderer.live import blocks, folder
+from renderer.live.model import Model
+from renderer.live.writer import SessionFiles
 
 Plain = dict[str, Any]
 
@@ -107,3 +112,26 @@ def bytes_of(base: Path, session: str) -> int:
     """All that a session has on disk for its page, the library apart."""
     files = [path for path in folder.session_dir(base, session).rglob("*") if path.is_file()]
     return sum(path.stat().st_size for path in files) + page.page_file(base, session).stat().st_size
+
+
+CONFIG = shared.defaults()
+SERVICES = {"collector": True, "analyzer": True, "renderer": True}
+
+
+def files_of(base: Path, name: str = "s") -> tuple[Model, SessionFiles]:
+    places.prepare_base(base)
+    folder.prepare(base)
+    model = Model(base, name)
+    return model, SessionFiles(base, model)
+
+
+def feed(model: Model, metric: str, values: Any, begin: int) -> None:
+    """Give a series values as if they had been read, a hundred a second."""
+    key = Key("training", metric, "", "p")
+    series = model.series.get(key) or model.series.setdefault(key, model.make_series(key))
+    x = np.arange(begin, begin + len(values), dtype=float)
+    model.feed(series, x, 1000 + x / 100, np.asarray(values, float))
+
+
+def live_bytes(base: Path) -> int:
+    return sum(path.stat().st_size for path in folder.session_dir(base, "s").rglob("*") if path.is_file())

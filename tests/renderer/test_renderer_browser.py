@@ -1,234 +1,220 @@
-"""The page in a real browser, opened from disk."""
+"""The whole way: files of a run, the renderer, the page in a real browser, opened from disk."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
+import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from browser_page import CHARTS, BrowserPage, figure
 from renderer_runs import Run, realistic
 
-from contract import places
 from renderer import page
+from renderer.live import folder
 from renderer.loop import Renderer
 from renderer.settings import Settings
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1400,1300",
-]
-HOSTILE = "</script><img src=x onerror=\"window.hacked=1\"><a href='javascript:1'>x</a>"
+HOSTILE = "</script><img src=x onerror=\"window.hacked=1\"><a href='javascript:window.hacked=1'>x</a>\u2028&lt;b&gt;"
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One headless Chromium for this file; missing, it skips here and fails where CI says so."""
-    selenium = pytest.importorskip("selenium.webdriver") if os.environ.get("CI") != "true" else None
-    binary = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if not binary or not driver:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no Chromium with chromedriver: install the packages chromium and chromium-driver")
-        pytest.skip("no Chromium with chromedriver")
-    if selenium is None:
-        from selenium import webdriver as selenium
-    options = selenium.ChromeOptions()
-    options.binary_location = binary
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    found = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
-    found.set_page_load_timeout(60)
-    yield found
-    found.quit()
+def renderer(base: Path, refresh: float = 0.2) -> Renderer:
+    return Renderer(Settings(base, refresh_interval=refresh), complain=lambda text: None)
 
 
-class Page:
-    """The page of session `s` in the browser, with a renderer that the test drives."""
-
-    def __init__(self, browser: Any, base: Path, until: Callable[..., bool]) -> None:
-        places.prepare_base(base)
-        self.browser, self.base, self.until = browser, base, until
-        self.renderer = Renderer(Settings(base, refresh_interval=0.2), complain=lambda text: None)
-
-    def open(self) -> None:
-        self.browser.get_log("browser")
-        self.browser.get_log("performance")
-        self.browser.get(page.page_file(self.base, "s").as_uri())
-
-    def js(self, code: str) -> Any:
-        return self.browser.execute_script(f"return {code}")
-
-    def shows(self, code: str, expected: object = True, seconds: float = 30) -> None:
-        assert self.until(lambda: self.js(code) == expected, seconds, 0.1), (
-            f"{code} is {self.js(code)!r}, not {expected!r}"
-        )
-
-    def render(self) -> None:
-        """Render now and wait until the page has taken it."""
-        now = time.time()
-        self.renderer.step(now, last=True)
-        written = int(page.live_file(self.base, "s").read_text().split('"revision":')[1].split(",")[0])
-        self.shows(f"Number(document.documentElement.dataset.revision) >= {written}")
-
-    def sound(self) -> None:
-        """No error was logged, and nothing but files was asked for."""
-        errors = [entry["message"] for entry in self.browser.get_log("browser") if entry["level"] == "SEVERE"]
-        assert not errors
-        asked = set()
-        for entry in self.browser.get_log("performance"):
-            message = json.loads(entry["message"])["message"]
-            ours = str(message["params"].get("documentURL", "")).startswith("file:")
-            if message["method"] == "Network.requestWillBeSent" and ours:
-                asked.add(message["params"]["request"]["url"].split(":")[0])
-        assert asked <= {"file", "data", "blob"} and "file" in asked
+def shown(opened: BrowserPage, name: str = "s") -> None:
+    opened.open(page.page_file(opened.base, name))
 
 
-@pytest.fixture
-def opened(browser: Any, place: Path, until: Callable[..., bool]) -> Page:
-    return Page(browser, place, until)
-
-
-CHARTS = "document.querySelectorAll('.js-plotly-plot').length"
-
-
-def test_shows_a_running_session_from_disk(opened: Page) -> None:
-    """Four charts, the state, the alert and no error; no origin but the disk is asked for anything."""
+def test_shows_a_running_session_from_disk(opened: BrowserPage) -> None:
+    """The four panels, the state, the alert, every metric in the table; no error, and no origin but the disk is asked for anything."""
     run = Run(opened.base, "s", at=time.time() - 4)
     run.start()
     realistic(run, 200)
     run.alert("loss_divergence", "WARNING", 120, "the loss has been rising for 52 records")
-    opened.renderer.step(time.time())
-    opened.open()
+    renderer(opened.base, 20).step(time.time())
+    shown(opened)
     opened.shows("document.getElementById('pill').textContent", "running")
-    opened.browser.execute_script("document.getElementById('alerts').scrollIntoView()")
-    opened.shows(CHARTS, 4)
-    assert "rising for 52 records" in opened.js("document.getElementById('alerts').textContent")
-    assert opened.js("document.getElementById('levels').textContent") == "1 warning"
-    assert "199" in opened.js("document.getElementById('tiles').textContent")
-    opened.browser.execute_script("document.querySelector('#table summary').click()")
+    opened.shows(f"{CHARTS} >= 10")
+    for panel in ("loss", "gradients", "rewards", "metrics"):
+        opened.shows(f"document.querySelectorAll('[data-panel={panel}] .js-plotly-plot').length >= 2")
+    assert "rising for 52 records" in opened.text("#alerts")
+    assert opened.text("#levels") == "1 warning"
+    assert "199" in opened.text("#tiles")
+    opened.shows("document.querySelectorAll('[data-section=performance] .chart').length", 1)
+    opened.do("document.querySelector('#table summary').click()")
     opened.shows("document.querySelectorAll('#table tbody tr').length > 8")
     opened.sound()
 
 
-def test_updates_live_without_losing_the_zoom(opened: Page) -> None:
-    """A zoom by mouse holds for all charts while the data grows; a reset follows the new data again."""
+def test_updates_live_without_losing_zoom_legend_and_scroll(opened: BrowserPage) -> None:
+    """A zoom by mouse, a hidden curve and the scroll hold for all charts while the data grows; a reset follows the new data again."""
+    run = Run(opened.base, "s", at=time.time() - 10)
+    run.start()
+    realistic(run, 400)
+    service = renderer(opened.base)
+    service.step(time.time())
+    shown(opened)
+    opened.shows(f"{CHARTS} >= 4")
+    opened.drag("[data-chart='panel/loss']", -80, 120)
+    opened.shows("document.getElementById('reset').disabled", False)
+    low, high = opened.js(f"{figure('panel/loss')}.layout.xaxis.range")
+    assert 50 < low < high < 350
+    opened.shows(f"{figure('panel/norm')}.layout.xaxis.range", [low, high])
+    opened.do(
+        "document.querySelector('[data-chart=\"panel/norm\"] .chip:nth-child(2)').click(); window.scrollTo(0, 80)"
+    )
+    top = "document.querySelector('[data-panel=rewards]').getBoundingClientRect().top"
+    before = opened.js(top)
+    curves = "Charts.charts.get('panel/norm').figure.curves.length"
+    opened.shows(curves, 2)
+    realistic(run, 100, begin=400)
+    service.step(time.time(), last=True)
+    drawn = "Charts.charts.get('panel/loss').figure.curves[0].columns.x[Charts.charts.get('panel/loss').figure.curves[0].columns.size - 1]"
+    opened.shows(drawn, 499)
+    for chart in ("panel/loss", "panel/norm"):
+        assert opened.js(f"{figure(chart)}._fullLayout.xaxis.range") == [low, high]
+    assert opened.js(curves) == 2
+    assert abs(opened.js(top) - before) < 2
+    opened.do("document.getElementById('reset').click()")
+    opened.shows(f"{figure('panel/loss')}._fullLayout.xaxis.range[1] > 499")
+    opened.shows(f"{figure('panel/loss')}._fullLayout.xaxis.range[0] <= 0")
+    realistic(run, 100, begin=500)
+    service.step(time.time(), last=True)
+    opened.shows(f"{figure('panel/loss')}._fullLayout.xaxis.range[1] > 599")
+    opened.sound()
+
+
+def test_a_drag_in_progress_is_never_painted_over(opened: BrowserPage) -> None:
+    """While the mouse is down in a chart the new data waits, and the drag ends in the zoom that was drawn."""
     from selenium.webdriver import ActionChains
 
     run = Run(opened.base, "s", at=time.time() - 10)
     run.start()
     realistic(run, 400)
-    opened.renderer.step(time.time())
-    opened.open()
-    opened.shows(f"{CHARTS} >= 2")
-    drag = opened.browser.find_element("css selector", "[data-panel=loss] .nsewdrag")
-    ActionChains(opened.browser).move_to_element_with_offset(drag, -80, 0).click_and_hold().move_by_offset(
+    service = renderer(opened.base)
+    service.step(time.time())
+    shown(opened)
+    opened.shows(f"{CHARTS} >= 4")
+    area = opened.browser.find_element("css selector", "[data-chart='panel/loss'] .nsewdrag")
+    ActionChains(opened.browser).move_to_element_with_offset(area, -80, 0).click_and_hold().move_by_offset(
         60, 0
-    ).move_by_offset(60, 0).release().perform()
-    opened.shows("document.getElementById('reset').hidden", False)
-    low, high = opened.js("document.querySelector('[data-panel=loss] .chart').layout.xaxis.range")
-    assert 50 < low < high < 350
-    opened.shows("document.querySelector('[data-panel=gradients] .chart').layout.xaxis.range", [low, high])
-    drawn = "document.querySelector('[data-panel=loss] .chart').data[0].x.at(-1)"
-    assert opened.js(drawn) == 399
+    ).perform()
     realistic(run, 100, begin=400)
-    opened.render()
-    opened.shows(drawn, 499)
-    for panel in ("loss", "gradients"):
-        assert opened.js(f"document.querySelector('[data-panel={panel}] .chart')._fullLayout.xaxis.range") == [
-            low,
-            high,
-        ]
-    opened.browser.find_element("id", "reset").click()
-    opened.shows("document.querySelector('[data-panel=loss] .chart')._fullLayout.xaxis.range[1] > 499")
-    opened.shows("document.querySelector('[data-panel=loss] .chart')._fullLayout.xaxis.range[0] <= 0")
+    service.step(time.time(), last=True)
+    opened.shows("Charts.charts.get('panel/norm').figure.curves[0].columns.size", 500)
+    assert opened.js(f"{figure('panel/loss')}._fullLayout.xaxis.range[1] < 450")
+    ActionChains(opened.browser).move_by_offset(40, 0).release().perform()
+    opened.shows("View.state.range !== null")
+    opened.shows(f"{figure('panel/norm')}.layout.xaxis.range[1] < 380")
     opened.sound()
 
 
-def test_opened_before_the_first_record_it_fills_by_itself(opened: Page) -> None:
+def test_opened_before_the_first_record_it_fills_by_itself(opened: BrowserPage) -> None:
     """A page opened while nothing is logged says so, and shows the charts once there is something."""
     run = Run(opened.base, "s")
     run.start()
-    opened.renderer.step(time.time())
-    opened.open()
+    service = renderer(opened.base)
+    service.step(time.time())
+    shown(opened)
     opened.shows("document.getElementById('waiting').hidden", False)
+    assert "Waiting for records" in opened.text("#waiting")
     realistic(run, 60)
-    opened.render()
+    service.step(time.time(), last=True)
     opened.shows("document.getElementById('waiting').hidden", True)
-    opened.shows(f"{CHARTS} >= 2")
+    opened.shows(f"{CHARTS} >= 4")
     opened.sound()
 
 
-def test_the_final_page_needs_no_data_file(opened: Page) -> None:
+def test_a_renderer_that_starts_again_is_followed(opened: BrowserPage) -> None:
+    """A second renderer numbers its files from one again; an open page takes them up, and stays where it was zoomed."""
+    run = Run(opened.base, "s", at=time.time() - 10)
+    run.start()
+    realistic(run, 300)
+    renderer(opened.base).step(time.time())
+    shown(opened, "s")
+    opened.shows(f"{CHARTS} >= 4")
+    opened.do("View.look([50, 150])")
+    realistic(run, 50, begin=300)
+    again = renderer(opened.base)
+    again.step(time.time(), last=True)
+    realistic(run, 50, begin=350)
+    again.step(time.time(), last=True)
+    opened.shows("Charts.charts.get('panel/loss').figure.curves[0].columns.size", 400)
+    assert opened.js(f"{figure('panel/loss')}._fullLayout.xaxis.range") == [50, 150]
+
+
+def test_the_final_page_needs_no_data_file(opened: BrowserPage) -> None:
     """After the end the page holds its data: the folder of live data may be deleted."""
     run = Run(opened.base, "s", at=time.time() - 4)
     run.start()
     realistic(run, 100)
     run.end("failed", "ValueError: loss is NaN")
-    opened.renderer.step(time.time())
-    shutil.rmtree(page.live_file(opened.base, "s").parent)
-    opened.open()
+    renderer(opened.base).step(time.time())
+    shutil.rmtree(folder.session_dir(opened.base, "s"))
+    shown(opened)
     opened.shows("document.getElementById('pill').textContent", "crashed")
-    opened.shows(f"{CHARTS} >= 2")
-    assert "ValueError: loss is NaN" in opened.js("document.getElementById('reason').textContent")
-
-
-def test_hostile_text_stays_text(opened: Page) -> None:
-    """Names, values and messages that are markup are shown as they are and run nothing, in the charts as well."""
-    run = Run(opened.base, "s", at=time.time() - 1)
-    run.write("lifecycle", 0, event="start", host=HOSTILE, argv0=HOSTILE)
-    for step in range(5):
-        run.write("training", step, **{"loss": 1e308 * (-1) ** step, HOSTILE: 2.0, "note": HOSTILE})
-        run.write("gradients", step, component=HOSTILE, grad_norm=2.0)
-    run.alert(HOSTILE, "ERROR", 2, HOSTILE, source="gradients", metric="grad_norm")
-    opened.renderer.step(time.time())
-    opened.open()
-    opened.browser.execute_script(
-        "document.getElementById('table').open = true; document.getElementById('alerts').scrollIntoView()"
-    )
-    opened.shows(CHARTS, 3)
-    opened.shows("document.querySelectorAll('#texts dd').length", 1)
-    assert opened.js("document.querySelectorAll('img, svg a').length") == 0
-    assert opened.js("window.hacked === undefined")
-    assert "onerror" in opened.js("document.querySelector('[data-panel=metrics]').textContent")
+    opened.shows(f"{CHARTS} >= 4")
+    assert "ValueError: loss is NaN" in opened.text("#reason")
     opened.sound()
 
 
-def test_the_picture_page_shows_the_picture(opened: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without plotly the page shows the PNG beside it, and the header and alerts all the same."""
-    import sys
+def test_hostile_text_stays_text(opened: BrowserPage) -> None:
+    """Names, values and messages that are markup or endless are shown as they are and run nothing, in the charts as well."""
+    run = Run(opened.base, "s", at=time.time() - 1)
+    run.write("lifecycle", 0, event="start", host=HOSTILE, argv0=HOSTILE)
+    for step in range(5):
+        run.write("training", step, **{"loss": 1e308 * (-1) ** step, HOSTILE: 2.0, "note": HOSTILE, "n" * 10_000: 1.0})
+        run.write("gradients", step, component=HOSTILE, grad_norm=2.0)
+    run.alert(HOSTILE, "ERROR", 2, HOSTILE, source="gradients", metric="grad_norm")
+    renderer(opened.base).step(time.time())
+    shown(opened)
+    opened.do("document.getElementById('table').open = true")
+    opened.shows(f"{CHARTS} >= 3")
+    opened.shows("document.querySelectorAll('#texts dd').length", 1)
+    opened.do("document.querySelectorAll('.chart').forEach((c) => c.querySelectorAll('.tool')[1].click())")
+    opened.do("document.querySelector('#alert-list .go').click()")
+    opened.shows("document.querySelectorAll('.sheet td').length > 4")
+    assert opened.js("document.querySelectorAll('img, svg a, main a').length") == 0
+    assert opened.js("window.hacked === undefined")
+    assert "onerror" in opened.text("#sections")
+    assert "onerror" in opened.text("#alert-list")
+    assert opened.js("document.documentElement.scrollWidth <= innerWidth")
+    opened.sound()
 
+
+def test_the_picture_page_shows_the_picture(opened: BrowserPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without plotly the page shows the PNG beside it, and head, alerts and table all the same."""
     run = Run(opened.base, "s", at=time.time() - 2)
     run.start()
     realistic(run, 60)
     monkeypatch.setitem(sys.modules, "plotly", None)
-    Renderer(Settings(opened.base), complain=lambda text: None).step(time.time())
-    opened.open()
+    renderer(opened.base, 20).step(time.time())
+    shown(opened)
     opened.shows("(document.querySelector('.picture img') || {}).naturalWidth > 500")
-    assert opened.js("document.getElementById('pill').textContent") == "running"
+    opened.shows("document.getElementById('pill').textContent", "running")
+    opened.shows("document.querySelectorAll('#table tbody tr').length > 8")
     opened.sound()
 
 
-def test_a_page_whose_renderer_has_gone_says_so(opened: Page) -> None:
-    """A running session's page that gets no sign of life says that it is not updating, instead of showing calm."""
-    run = Run(opened.base, "s", at=time.time() - 100)
-    run.start()
-    run.write("training", 1, loss=1.0)
-    opened.renderer.step(run.at + 1)
-    opened.open()
-    opened.shows("document.getElementById('pill').textContent", "not updating")
-    assert "renderer is not running" in opened.js("document.getElementById('reason').textContent")
+def test_all_runs_of_a_folder(opened: BrowserPage) -> None:
+    """The page of all lists the runs, draws those chosen over one another, and leads to each run's page."""
+    for seed in (1, 2, 3):
+        run = Run(opened.base, f"cartpole_seed{seed}", at=time.time() - 8)
+        run.start()
+        realistic(run, 200, seed=seed)
+    renderer(opened.base, 20).step(time.time())
+    opened.open(page.all_page_file(opened.base))
+    opened.shows("document.querySelectorAll('#runs tbody tr').length", 3)
+    opened.shows("(Charts.charts.get('panel/loss') || {figure: null}).figure?.curves.length", 3)
+    opened.shows(f"{CHARTS} >= 4")
+    assert opened.js("new Set(Charts.charts.get('panel/loss').figure.curves.map((c) => c.tone)).size") == 3
+    opened.do("document.querySelector('#runs tbody input[type=checkbox]').click()")
+    opened.shows("Charts.charts.get('panel/loss').figure.curves.length", 2)
+    opened.sound()
+    opened.do("document.querySelector('#runs tbody a').click()")
+    opened.shows("location.pathname.includes('dashboard_cartpole_seed')")
+    opened.shows("document.getElementById('pill').textContent", "running")
