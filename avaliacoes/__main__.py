@@ -13,16 +13,18 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from avaliacoes.terminal.plain import plain
 from contract import __version__, names, places, service
 from contract.settings import SettingRefused
 
 EXIT_INTERRUPTED: Final = 130
 #: command -> (module, one line of help)
 COMMANDS: Final = {
-    "up": ("up", "run collector, analyzer and renderer under honcho until Ctrl-C"),
+    "up": ("up", "run collector, analyzer and renderer until Ctrl-C; --serve: the pages over HTTP, too"),
     "demo": ("demo", "three live trainings for a minute, their dashboards and reports"),
     "status": ("status", "what was logged, stored, is waiting or was lost, per session"),
-    "tail": ("tail", "the last records of a category as JSON lines"),
+    "top": ("top", "the runs live in this terminal: states, curves, rates, alerts"),
+    "tail": ("tail", "the last records of one or more categories, and those that come"),
     "report": ("report", "write the report of a session and print its path"),
     "check": ("check", "run the alert rules over finished sessions, without services"),
     "export": ("export", "a session as CSV or JSON lines"),
@@ -37,8 +39,9 @@ exit codes:
   1    it failed, or what was asked about is bad (status: records lost)
   2    wrong arguments
   3    a service already runs on that data folder
-  4    the data folder cannot be used
+  4    the data folder or the port cannot be used, or what serving needs is missing
   130  interrupted by Ctrl-C
+  143  ended by SIGTERM
 """
 
 
@@ -69,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: Exception, code: int) -> int:
-    print(f"avaliacoes: {error}", file=sys.stderr)
+    print(f"avaliacoes: {plain(error, 10_000)}", file=sys.stderr)
     return code
 
 

@@ -28,6 +28,8 @@ MEASUREMENTS = {
     "many_sessions": "one analyzer, 200 sessions at once",
     "reading": "the last records of a gigabyte",
     "restart": "a collector started again on a gigabyte",
+    "serve": "a poll, requests per second, twenty tabs",
+    "top": "watching twenty runs in a terminal",
     "footprint": "the trainer's memory, and the import",
     "render": "the live page of ten million points",
     "page": "24 charts of 4 runs in a browser, updated all the time",

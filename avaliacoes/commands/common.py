@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from avaliacoes.log_reader import LogReader
+from avaliacoes.terminal.plain import plain
 from contract import names, places
 from contract.lines import RESERVED, Record, encode_line
+
+MAX_SAID: Final = 10_000
 
 
 def add_base(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +64,6 @@ def line_of(record: Record) -> bytes:
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal."""
-    sys.stderr.write(f"{text}\n")
+    """Tell the person at the terminal. What came from outside can do nothing to it."""
+    sys.stderr.write("".join(f"{plain(line, MAX_SAID)}\n" for line in text.split("\n")))
     sys.stderr.flush()

@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Keys for collectors that other machines reach. Without keys a collector listens on this machine alone."
     )
+    exit_codes = parser.epilog
     parser.epilog = f"{_STEPS}\n{parser.epilog or ''}"
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
     init = actions.add_parser("init", help="make the keys folder; what is there stays")
@@ -40,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser("list", help="who may write and who may read")
     listing.add_argument("--json", action="store_true", help="as JSON")
     for action in (init, add, remove, listing):
+        action.epilog, action.formatter_class = exit_codes, parser.formatter_class
         action.add_argument(
             "--keys",
             metavar="DIR",

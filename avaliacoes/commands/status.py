@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 from typing import Any, Final
 
 from avaliacoes.account import Account, account_of, collector_status, orphans
 from avaliacoes.commands import common
 from avaliacoes.log_reader import LogReader
 from avaliacoes.session_status import services
-from contract import names, places
+from contract import names, places, service
 
 _COLUMNS: Final = [
     "session",
@@ -59,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "base_path": str(base),
                 "lost": lost,
                 "services": services(base),
+                "server": _url(base),
                 "collector": collector,
                 "sessions": [account.as_dict() for account in accounts],
             }
@@ -66,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print([_row(account) for account in accounts])
         running = [kind for kind, runs in services(base).items() if runs]
+        if url := _url(base):
+            running.append(f"server at {url}")
         common.say(f"running on {base}: {', '.join(running) or 'nothing'}")
         for name in ("rejected", "failing"):
             if collector[name]:
@@ -81,6 +85,12 @@ def run(arguments: argparse.Namespace) -> int:
             )
         common.say("lost: nothing" if not lost else f"lost: {lost} records")
     return 1 if lost else 0
+
+
+def _url(base: Path) -> str | None:
+    """Where the pages are served, None where they are not."""
+    info = service.find(base, "server")
+    return str(info["url"]) if info and "url" in info else None
 
 
 def _row(account: Account) -> dict[str, Any]:
