@@ -16,7 +16,7 @@ from renderer.live.tiles import Tiles
 Plain = dict[str, Any]
 
 #: All that a session has on disk for its page together; tiles take what base and segments leave.
-TILE_BUDGET: Final = 7_200_000
+TILE_BUDGET: Final = 7_000_000
 #: A base is written anew when its segments weigh half as much as it does, and there are some, or when there are many.
 _FEW_SEGMENTS: Final = 20
 _MANY_SEGMENTS: Final = 300
