@@ -4,6 +4,8 @@ const Figure = (() => {
   const { css, safe, short, percent } = Kit;
   const MARGIN = { l: 52, r: 14, t: 8, b: 22 };
   const MOST_CURVES = 16, MOST_MARKS = 40, MOST_BAD = 200;
+  /** Points of a chart, all curves together: a group of records is two, and one of its mean. It keeps a drawing well under 50 ms. */
+  const POINTS = 3000;
   const LARGEST = 5e307;
   const DASHES = ['solid', 'dash', 'dot', 'dashdot'];
 
@@ -47,7 +49,7 @@ const Figure = (() => {
     const { runs, how, log, outliers, hidden, groupOf, alerts } = env;
     const [a, b] = View.span(runs), logx = View.logarithmic();
     const every = curves(spec, runs), shown = every.filter((c) => !hidden.has(c.key)).slice(0, MOST_CURVES);
-    const most = Math.max(100, Math.min(spec.small ? 300 : 460, Math.round((width - MARGIN.l) * 0.9), Math.round(3200 / Math.max(1, shown.length))));
+    const most = Math.max(80, Math.min(spec.small ? 300 : 460, Math.round((width - MARGIN.l) * 0.9), Math.round(POINTS / 3 / Math.max(1, shown.length))));
     for (const c of shown) {
       c.columns = Tiles.columns(c.run, c.series, View.state.axis, View.state.range);
       const smoothed = Smooth.smooth(c.columns, how);
