@@ -85,6 +85,7 @@ class Renderer:
         self._pictures = Pictures(self.base)
         self._services: dict[str, bool] = {}
         self._ending = False
+        self._waiting = False
         self._config_seen: int | None = -1
         self._all_page = False
         self._looked = self._look_s = 0.0
@@ -181,7 +182,9 @@ class Renderer:
     def catch_up(self, stop: Stop) -> None:
         """Bring every page up to date, and the reports that were written before their session ended."""
         self.step(time.time(), last=True)
-        while self.catching_up and not stop.is_set():
+        renders = 0
+        while not stop.is_set() and (self.catching_up or (self._waiting and self.renders > renders)):
+            renders = self.renders
             self.step(time.time(), last=True)
         for name, (newest, _) in self._done.items():
             written = report.report_file(self.base, name)
@@ -190,14 +193,16 @@ class Renderer:
 
     def _look(self, now: float) -> None:
         """Open the sessions that may be active or lack their final page; close the least recent beyond the limit."""
-        begin = time.monotonic()
-        if begin - self._looked < _LOOK_SHARE * self._look_s:
+        if time.monotonic() - self._looked < _LOOK_SHARE * self._look_s:
             return
+        work = time.thread_time()
         try:
             found = find.sessions(self.base)
         except OSError as error:
             self._failed("the folder", error)
             return
+        # Its files would lie where the lines of all runs do.
+        found.pop(folder.runs_file(self.base).name, None)
         for gone in [name for name in self._open if name not in found]:
             del self._open[gone]
         names = frozenset(found)
@@ -205,8 +210,9 @@ class Renderer:
             folder.sweep(self.base, names)
             self._runs.only(names)
             self._swept = names
-        self._looked, took = time.monotonic(), time.monotonic() - begin
+        self._looked, took = time.monotonic(), time.thread_time() - work
         self._look_s = took if took > _QUICK_LOOK_S else 0.0
+        self._waiting = False
         newest = sorted(found, key=lambda name: -found[name].newest)
         for place, name in enumerate(newest):
             one = found[name]
@@ -223,6 +229,7 @@ class Renderer:
                 self._done[name] = (one.newest, one.bytes)
                 continue
             if len(self._open) >= MAX_OPEN and not self._close_one(one.newest):
+                self._waiting = True
                 continue
             self._open[name] = self._opened(name, one, now)
         if len(self._done) > 2 * len(found) + 100:
@@ -241,9 +248,10 @@ class Renderer:
         return True
 
     def _write(self, name: str, one: _Open, now: float, living: bool, last: bool) -> None:
-        if not one.shell:
-            if not page.is_final(page.page_file(self.base, name)) or living:
-                page.write_atomic(self.base, page.page_file(self.base, name), page.page(name, self.kit, self.refresh))
+        path = page.page_file(self.base, name)
+        if not one.shell or not path.exists():
+            if not page.is_final(path) or living:
+                page.write_atomic(self.base, path, page.page(name, self.kit, self.refresh))
             one.shell = True
         if one.behind and not last:
             shown = one.written or (folder.session_dir(self.base, name) / "manifest.js").exists()
@@ -280,7 +288,7 @@ class Renderer:
     def _write_all(self, now: float) -> None:
         """The page of all, once, and its lines."""
         try:
-            if not self._all_page:
+            if not self._all_page or not page.all_page_file(self.base).exists():
                 page.write_atomic(self.base, page.all_page_file(self.base), page.page(None, self.kit, self.refresh))
                 self._all_page = True
             self._runs.write(now, self.refresh, SIGN_OF_LIFE_S)

@@ -7,7 +7,7 @@ the one who makes it.
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -26,7 +26,6 @@ POLL_BYTES: Final = 4 << 20
 MAX_TEXTS: Final = 40
 _GAPS_FED: Final = 1000
 _RATE_OVER_S: Final = 10.0
-_TIMES_KEPT: Final = 4096
 
 #: Metrics of the four panels get a series even when the limit of others came first.
 CORE: Final = frozenset(
@@ -81,7 +80,8 @@ class Reading(Generic[S]):
         self.restarted_files = 0
         self.sources: dict[str, Source] = {}
         self._producers: tuple[tuple[int, str | None], list[str]] = ((-1, None), [])
-        self._recent: deque[float] = deque(maxlen=_TIMES_KEPT)
+        #: Records of each of the last seconds.
+        self._lately: dict[int, int] = {}
 
     def make_series(self, key: Key) -> S:
         raise NotImplementedError
@@ -91,6 +91,9 @@ class Reading(Generic[S]):
 
     def forget(self, category: str) -> None:
         """A file of this category began anew: nothing that was read from it holds any more."""
+
+    def moved(self, category: str) -> None:
+        """The file of this category is another one now, whether it goes on where the old one ended or not."""
 
     def feed(self, series: S, x: Floats, t: Floats, y: Floats) -> None:
         """Give a series the records it has gained: steps, unix times, values."""
@@ -146,9 +149,10 @@ class Reading(Generic[S]):
         first = decode_lines(blocks[0].data, Tail(source.tail.path))[:1] if blocks else []
         last = source.last_seq.get(str(first[0].get("_p", ""))) if replaced and first else None
         next_seq = first[0].get("_q") if first else None
-        self.forget(category)
+        self.moved(category)
         if last is not None and isinstance(next_seq, int) and next_seq > last:
             return
+        self.forget(category)
         source.records = 0
         source.last_seq.clear()
         for key in [key for key in self.series if key.category == category]:
@@ -189,7 +193,7 @@ class Reading(Generic[S]):
 
     def _data(self, category: str, columns: Columns) -> None:
         times = np.concatenate(columns.times)
-        self._recent.extend(times[-_TIMES_KEPT:].tolist())
+        self._count_lately(times)
         self.first_time = min(float(times[0]), self.first_time or math.inf)
         self.last_time = max(float(times[-1]), self.last_time or -math.inf)
         for at in times[-_GAPS_FED:].tolist():
@@ -229,11 +233,22 @@ class Reading(Generic[S]):
         if not self.is_active(now):
             span = (self.last_time or 0.0) - (self.first_time or 0.0)
             return self.data_records / span if span > 0 else 0.0
-        recent = [at for at in self._recent if now - _RATE_OVER_S <= at <= now + 1]
-        if len(recent) == self._recent.maxlen:
-            return (len(recent) - 1) / max(1e-6, max(recent) - min(recent))
-        begin = max(now - _RATE_OVER_S, min(self.life.started or math.inf, self.first_time or math.inf))
-        return len(recent) / max(1.0, now - begin)
+        start = min(self.life.started or math.inf, self.first_time or math.inf)
+        begin = start if now - start < _RATE_OVER_S else math.floor(now - _RATE_OVER_S) + 1
+        count = sum(n for second, n in self._lately.items() if math.floor(begin) <= second <= now + 1)
+        return count / max(1.0, now - begin)
+
+    def _count_lately(self, times: Floats) -> None:
+        newest = float(times.max())
+        if not abs(newest) < 1e12:
+            return
+        times = times[times > newest - 2 * _RATE_OVER_S]
+        seconds, counts = np.unique(np.floor(times).astype(np.int64), return_counts=True)
+        for second, count in zip(seconds.tolist(), counts.tolist(), strict=True):
+            self._lately[second] = self._lately.get(second, 0) + count
+        if len(self._lately) > 100:
+            end = max(self._lately) - 2 * _RATE_OVER_S
+            self._lately = {second: n for second, n in self._lately.items() if second > end}
 
     def producers(self) -> list[str]:
         """Ids of the producers that have series, the trainer's own first."""

@@ -1,5 +1,5 @@
 """The live page's files: what `docs/decisions/0008-page-files.md` describes, from records to scripts.
 
-`pyramid` (a series as buckets), `blocks` (buckets on the wire), `model` (one session in bounded memory), `describe` (the model as plain data),
+`buckets` (rows of numbers and how they are joined), `pyramid` (a series as buckets), `blocks` (buckets on the wire), `model` (one session in bounded memory), `describe` (the model as plain data),
 `writer` and `tiles` (the files of one session), `runs` (the line per session for the page of all), `window` (real records of a window, for a server).
 """

@@ -6,22 +6,25 @@
 from __future__ import annotations
 
 import base64
+import struct
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from renderer.live.pyramid import BAD, HI, LO, MEAN, XHI, XLO, Floats, N, T, X
+from renderer.live.buckets import BAD, HI, LO, MEAN, XHI, XLO, Floats, N, T, X
 
 Block = dict[str, Any]
 
 _ESCAPES: Final = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))  # fmt: skip
-_LARGEST_F32: Final = 3.4e38
-_SMALLEST_F32: Final = 1.2e-38
+LARGEST_F32: Final = 3.4e38
+SMALLEST_F32: Final = 1.2e-38
 _LONGEST_MS: Final = 2**32 - 1
 #: Whole numbers up to it are exact in F32.
 _EXACT_F32: Final = 2**24
+#: No milliseconds after `t0`, packed.
+_NO_TIME: Final = base64.b64encode(bytes(4)).decode("ascii")
 
 
 def json_for_script(data: Any) -> bytes:
@@ -40,6 +43,8 @@ def script(data: Any) -> bytes:
 
 def encode(series: int, k: int, begin: int, rows: Floats) -> Block:
     """The block of buckets `rows` (three rows where `k` is 1, else nine, see `pyramid`), the first of which is number `begin`."""
+    if rows.shape[1] == 1 and k > 1:
+        return _encode_one(series, k, begin, rows[:, 0].tolist())
     x, times = rows[X], rows[T]
     block: Block = {"id": series, "k": k, "from": begin, "len": rows.shape[1], "x": _steps(x)}
     _times(block, times)
@@ -64,6 +69,35 @@ def encode(series: int, k: int, begin: int, rows: Floats) -> Block:
             block["n"] = _pack(rows[N], "<u4")
         block["bad"] = _pack(rows[BAD], "<u4") if bool(rows[BAD].any()) else None
     return block
+
+
+def _encode_one(series: int, k: int, begin: int, row: list[float]) -> Block:
+    """As `encode`, for a single bucket: of a long history, what a refresh tells of a series."""
+    x = row[X]
+    values = (row[MEAN], row[LO], row[HI])
+    wide = any(abs(value) > LARGEST_F32 or 0 < abs(value) < SMALLEST_F32 for value in values)
+    back = (x - row[XLO], x - row[XHI])
+    near = all(abs(far) < _EXACT_F32 and far == int(far) for far in back)
+    block: Block = {"id": series, "k": k, "from": begin, "len": 1, "x": [_short(x), 1]}
+    if abs(row[T]) < 1e12:
+        block["t0"], block["t"] = row[T], _NO_TIME
+    else:
+        block["t"] = _pack_few("<d", row[T])
+    if wide:
+        block["wide"] = True
+    for name, value in zip(("mean", "lo", "hi"), values, strict=True):
+        block[name] = _pack_few("<d" if wide else "<f", value)
+    if near:
+        block["near"] = True
+    for name, step, far in (("xlo", row[XLO], back[0]), ("xhi", row[XHI], back[1])):
+        block[name] = _pack_few("<f", far) if near else _pack_few("<d", step)
+    block["n"] = None if row[N] == k else int(row[N])
+    block["bad"] = _pack_few("<I", int(row[BAD])) if row[BAD] else None
+    return block
+
+
+def _pack_few(kind: str, value: float) -> str:
+    return base64.b64encode(struct.pack(kind, value)).decode("ascii")
 
 
 def _steps(x: Floats) -> Any:
@@ -97,7 +131,7 @@ def _too_wide(values: Floats) -> bool:
     """Whether F32 would make a finite value infinite, or one that is not zero zero."""
     size = np.abs(values)
     finite = np.isfinite(size)
-    return bool((finite & ((size > _LARGEST_F32) | ((size < _SMALLEST_F32) & (size > 0)))).any())
+    return bool((finite & ((size > LARGEST_F32) | ((size < SMALLEST_F32) & (size > 0)))).any())
 
 
 def _pack(values: Floats, kind: str) -> str:

@@ -7,18 +7,17 @@ extremes and where they were, so an outlier of a single record is found at every
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from renderer.live.buckets import MEAN, Floats, N, continue_row, continued, fold, mean_of
 
-#: Rows of a level, one column per bucket: step and time of its last record, mean of its finite records, then least and greatest value with
-#: their steps, number of finite and of non-finite records. A level of single records has the first three alone.
-X, T, MEAN, LO, XLO, HI, XHI, N, BAD = range(9)
 #: Records kept one by one at the end of a series, however coarse the rest is.
 RECENT: Final = 1024
+#: Records that are taken one by one in Python; more, as arrays.
+_FEW: Final = 24
 
 
 class Pyramid:
@@ -30,19 +29,22 @@ class Pyramid:
         first, last, last_x: first and last value, non-finite ones included; the last step.
         low, high, low_x, high_x: least and greatest finite value and their steps.
         mean: of the finite values, NaN if there are none.
-        even: whether the steps were evenly spaced so far.
+        keep: latest records kept one by one, however coarse the rest is.
+        even, whole: whether the steps were evenly spaced, and whole numbers, so far.
     """
 
     def __init__(self) -> None:
         self.k = 1
+        self.keep = RECENT
         self.count = self.finite = self.bad = 0
         self.first = self.last = self.last_x = self.mean = np.nan
         self.low, self.high, self.low_x, self.high_x = np.inf, -np.inf, np.nan, np.nan
-        self.even = True
+        self.even = self.whole = True
         self._spacing: float | None = None
         self._rows: Floats = np.empty((3, 16))
         self._used = 0
-        self._recent: Floats = np.empty((3, 0))
+        self._recent: list[Floats] = []
+        self._recent_count = 0
 
     @property
     def used(self) -> int:
@@ -53,23 +55,73 @@ class Pyramid:
         """Take records in their order: steps `x`, unix times `t`, values `y`, three arrays of one length."""
         if not len(y):
             return
+        if len(y) <= _FEW:
+            self._extend_few(x.tolist(), t.tolist(), y.tolist())
+            return
         self._spaced(x)
         self._total(x, y)
         raw = np.stack((x, t, y))
         if self.k == 1:
             self._append(raw)
         else:
-            self._recent = np.concatenate((self._recent, raw), 1)
-            if self._recent.shape[1] > 2 * RECENT:
-                self._recent = self._recent[:, -RECENT:].copy()
+            self._keep_recent(raw)
             rows = fold(raw, self.k, self.count % self.k)
             if self.count % self.k:
-                rows[:, 0] = _continued(self._rows[:, self._used - 1].tolist(), rows[:, 0].tolist())
+                rows[:, 0] = continued(self._rows[:, self._used - 1].tolist(), rows[:, 0].tolist())
                 self._used -= 1
             self._append(rows)
         self.count += len(y)
 
+    def _extend_few(self, xs: list[float], ts: list[float], ys: list[float]) -> None:
+        """`extend` without numpy, which for a few numbers takes longer to call than to compute."""
+        k, count = self.k, self.count
+        begun = bool(k > 1 and count % k)
+        row = self._rows[:, self._used - 1].tolist() if begun else []
+        made = [row] if begun else []
+        for x, t, y in zip(xs, ts, ys, strict=True):
+            self.whole = self.whole and x == x // 1
+            if self.even and count:
+                spacing = self._spacing if self._spacing is not None else x - self.last_x
+                self._spacing = spacing
+                self.even = x - self.last_x == spacing
+            if not count:
+                self.first = y
+            self.last, self.last_x = y, x
+            good = -np.inf < y < np.inf
+            if good:
+                self.finite += 1
+                self.mean = y if self.finite == 1 else self.mean * (1 - 1 / self.finite) + y / self.finite
+                if y < self.low:
+                    self.low, self.low_x = y, x
+                if y > self.high:
+                    self.high, self.high_x = y, x
+            else:
+                self.bad += 1
+            if k == 1:
+                made.append([x, t, y])
+            elif count % k == 0:
+                value = y if good else np.nan
+                row = [x, t, value, value, x, value, x, float(good), float(not good)]
+                made.append(row)
+            else:
+                continue_row(row, x, t, y, good)
+            count += 1
+        if k > 1:
+            self._keep_recent(np.array((xs, ts, ys)))
+        if begun:
+            self._used -= 1
+        self._append(np.array(made).T)
+        self.count = count
+
+    def _keep_recent(self, raw: Floats) -> None:
+        self._recent.append(raw)
+        self._recent_count += raw.shape[1]
+        if self._recent_count > 2 * self.keep:
+            self._recent = [np.concatenate(self._recent, 1)[:, -self.keep :].copy()]
+            self._recent_count = self._recent[0].shape[1]
+
     def _spaced(self, x: Floats) -> None:
+        self.whole = self.whole and bool((x == np.floor(x)).all())
         if not self.even:
             return
         gaps = np.diff(x) if self.count == 0 else np.diff(x, prepend=self.last_x)
@@ -94,7 +146,7 @@ class Pyramid:
         if y[high] > self.high:
             self.high, self.high_x = float(y[high]), float(x[high])
         before, self.finite = self.finite, self.finite + len(y)
-        fresh = _safe_mean(y)
+        fresh = mean_of(y)
         self.mean = fresh if not before else self.mean * (before / self.finite) + fresh * (len(y) / self.finite)
 
     def _append(self, rows: Floats) -> None:
@@ -109,7 +161,7 @@ class Pyramid:
     def coarsen(self) -> None:
         """Give up the finest level: `k` doubles, memory halves."""
         if self.k == 1:
-            self._recent = self._rows[:, max(0, self._used - RECENT) : self._used].copy()
+            self._keep_recent(self._rows[:, max(0, self._used - RECENT) : self._used].copy())
         rows = self.level(2 * self.k)
         self.k *= 2
         self._rows, self._used = np.ascontiguousarray(rows), rows.shape[1]
@@ -120,6 +172,9 @@ class Pyramid:
         Three rows where `k` is 1, else nine; the last bucket may be unfinished.
         """
         ratio = k // self.k
+        if end is None and self.k > 1 and 0 < self._used - begin * ratio <= min(ratio, _FEW):
+            few = self._rows[:, begin * ratio : self._used].T.tolist()
+            return np.array(reduce(continued, few), float)[:, None]
         stop = self._used if end is None else min(self._used, end * ratio)
         rows = self._rows[:, begin * ratio : stop]
         if ratio == 1:
@@ -135,7 +190,11 @@ class Pyramid:
 
     def recent(self, most: int = RECENT) -> Floats:
         """The last records one by one, three rows."""
-        rows = self._rows[:, : self._used] if self.k == 1 else self._recent
+        if self.k == 1:
+            rows = self._rows[:, : self._used]
+        else:
+            self._recent = [np.concatenate(self._recent, 1)] if self._recent else [np.empty((3, 0))]
+            rows = self._recent[0]
         return rows[:, -min(most, RECENT) :]
 
     def tail_mean(self, share: float = 0.1) -> float:
@@ -146,153 +205,10 @@ class Pyramid:
             values = rows[MEAN]
             good = np.isfinite(values)
             values = values if good.all() else values[good]
-            return _safe_mean(values) if len(values) else float("nan")
+            return mean_of(values) if len(values) else float("nan")
         n = rows[N]
         finite = float(n.sum())
         if not finite:
             return float("nan")
         held = n > 0
         return float((rows[MEAN, held] * (n[held] / finite)).sum())
-
-
-def full(raw: Floats) -> Floats:
-    """Single records (three rows) as buckets (nine rows)."""
-    rows = np.empty((9, raw.shape[1]))
-    rows[:3] = raw
-    good = np.isfinite(raw[MEAN])
-    if not good.all():
-        rows[MEAN, ~good] = np.nan
-    rows[LO] = rows[HI] = rows[MEAN]
-    rows[XLO] = rows[XHI] = raw[X]
-    rows[N] = good
-    rows[BAD] = ~good
-    return rows
-
-
-def fold(rows: Floats, ratio: int, before: int = 0) -> Floats:
-    """Neighbouring buckets (or, of three rows, records) joined, `ratio` (a power of two) to one.
-
-    The first may lack `before` of its `ratio`, the last any number.
-    """
-    if not rows.shape[1]:
-        return np.empty((9, 0))
-    parts = []
-    begin = 0
-    if before:
-        begin = min(ratio - before, rows.shape[1])
-        parts.append(_joined(rows[:, :begin]))
-    end = begin + (rows.shape[1] - begin) // ratio * ratio
-    if end > begin:
-        parts.append(_folded(rows[:, begin:end], ratio))
-    if end < rows.shape[1]:
-        parts.append(_joined(rows[:, end:]))
-    return np.concatenate(parts, 1) if len(parts) != 1 else parts[0]
-
-
-def _joined(rows: Floats) -> Floats:
-    """All buckets, or records, as one."""
-    value = rows[MEAN]
-    made = np.empty((9, 1))
-    made[X, 0], made[T, 0] = rows[X, -1], rows[T, -1]
-    if len(rows) == 3:
-        held = np.isfinite(value)
-        n = float(np.count_nonzero(held))
-        made[N, 0], made[BAD, 0] = n, len(value) - n
-        weights = held / n if n < len(value) and n else 1 / n if n else held
-        low = high = value
-        xlo = xhi = rows[X]
-    else:
-        held = rows[N] > 0
-        n = float(rows[N].sum())
-        made[N, 0], made[BAD, 0] = n, rows[BAD].sum()
-        weights = rows[N] / n if n else rows[N]
-        low, high, xlo, xhi = rows[LO], rows[HI], rows[XLO], rows[XHI]
-    if not n:
-        made[(MEAN, LO, HI), 0] = np.nan
-        made[XLO, 0] = made[XHI, 0] = rows[X, -1]
-        return made
-    if not held.all():
-        low, high, value = np.where(held, low, np.inf), np.where(held, high, -np.inf), np.where(held, value, 0)
-    at, to = int(low.argmin()), int(high.argmax())
-    made[LO, 0], made[XLO, 0], made[HI, 0], made[XHI, 0] = low[at], xlo[at], high[to], xhi[to]
-    made[MEAN, 0] = (value * weights).sum()
-    return made
-
-
-def _continued(bucket: list[float], more: list[float]) -> list[float]:
-    """An unfinished bucket and what follows it in it, as one; numbers in the order of the rows."""
-    n, fresh = bucket[N], more[N]
-    made = more.copy()
-    made[N], made[BAD] = n + fresh, bucket[BAD] + more[BAD]
-    if n and (not fresh or bucket[LO] <= more[LO]):
-        made[LO], made[XLO] = bucket[LO], bucket[XLO]
-    if n and (not fresh or bucket[HI] >= more[HI]):
-        made[HI], made[XHI] = bucket[HI], bucket[XHI]
-    if n and fresh:
-        made[MEAN] = bucket[MEAN] * (n / made[N]) + more[MEAN] * (fresh / made[N])
-    elif n:
-        made[MEAN] = bucket[MEAN]
-    return made
-
-
-def _folded(rows: Floats, ratio: int) -> Floats:
-    """Buckets joined, `ratio` (a power of two) to one, their number a multiple of it: pair by pair."""
-    if len(rows) == 3:
-        if ratio > 2 and bool(np.isfinite(rows[MEAN]).all()):
-            return _reduced(rows, ratio)
-        rows = full(rows)
-    while ratio > 1:
-        rows = _paired(rows[:, 0::2], rows[:, 1::2])
-        ratio //= 2
-    return rows
-
-
-def _reduced(raw: Floats, ratio: int) -> Floats:
-    """Finite records joined, `ratio` to one: in one go, which for raw records is much quicker."""
-    y = raw[MEAN].reshape(-1, ratio)
-    begin = np.arange(0, raw.shape[1], ratio)
-    made = np.empty((9, len(y)))
-    made[X], made[T] = raw[X, ratio - 1 :: ratio], raw[T, ratio - 1 :: ratio]
-    for value, step, at in ((LO, XLO, y.argmin(1)), (HI, XHI, y.argmax(1))):
-        at += begin
-        made[value], made[step] = raw[MEAN, at], raw[X, at]
-    with np.errstate(over="ignore", invalid="ignore"):
-        made[MEAN] = y.sum(1) / ratio
-        if not np.isfinite(made[MEAN]).all():
-            made[MEAN] = (y / ratio).sum(1)
-    made[N], made[BAD] = ratio, 0
-    return made
-
-
-def _paired(left: Floats, right: Floats) -> Floats:
-    """Each bucket of `left` with the one of `right` that follows it."""
-    made = np.empty((9, left.shape[1]))
-    made[X], made[T] = right[X], right[T]
-    np.add(left[N:], right[N:], out=made[N:])
-    n, more = left[N], right[N]
-    hollow = bool((n * more == 0).any())
-    for value, step, better in (
-        (LO, XLO, right[LO] < left[LO]),
-        (HI, XHI, right[HI] > left[HI]),
-    ):
-        if hollow:
-            better |= (n == 0) & (more > 0)
-        made[value] = np.where(better, right[value], left[value])
-        made[step] = np.where(better, right[step], left[step])
-    if not hollow:
-        weight = n / made[N]
-        made[MEAN] = left[MEAN] * weight + right[MEAN] * (1 - weight)
-        return made
-    with np.errstate(invalid="ignore", divide="ignore"):
-        weight = n / made[N]
-        mean = np.where(n > 0, left[MEAN], 0) * weight + np.where(more > 0, right[MEAN], 0) * (1 - weight)
-    none = made[N] == 0
-    made[MEAN] = np.where(none, np.nan, mean)
-    made[XLO, none] = made[XHI, none] = made[X, none]
-    return made
-
-
-def _safe_mean(values: Floats) -> float:
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = float(values.mean())
-        return mean if np.isfinite(mean) else float((values / len(values)).sum())

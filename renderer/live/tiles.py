@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from renderer.gather import Key
 from renderer.live import blocks
+from renderer.live.buckets import T, X
 from renderer.live.model import Model, levels
-from renderer.live.pyramid import RECENT, Pyramid, T, X
+from renderer.live.pyramid import RECENT, Pyramid
 
 TILE_ROWS: Final = 1024
 #: The last tile of a level is written again when it has gained so many buckets: an eighth, so each bucket is written some five times at most.

@@ -18,7 +18,7 @@ from contract.tail import Tail
 from renderer.gather import Columns, Floats, Key
 from renderer.lines import decode_lines
 from renderer.live import blocks, folder
-from renderer.live.pyramid import X, fold
+from renderer.live.buckets import X, fold
 
 #: Bytes of a data file read for one window: about a second's work.
 MAX_BYTES: Final = 64 << 20

@@ -16,11 +16,14 @@ from renderer.live.tiles import Tiles
 Plain = dict[str, Any]
 
 #: All that a session has on disk for its page together; tiles take what base and segments leave.
-TILE_BUDGET: Final = 7_200_000
-#: A base is written anew when its segments weigh half as much as it does, and there are some, or when there are many.
+TILE_BUDGET: Final = 7_000_000
+#: A base is written anew when its segments weigh as much as it does, or half as much and there are some, or when there are many.
 _FEW_SEGMENTS: Final = 20
 _MANY_SEGMENTS: Final = 300
+#: The latest records are written again after so long at least; and at most, unless many have come.
 RECENT_EVERY_S: Final = 5.0
+_RECENT_AT_MOST_S: Final = 15.0
+_MANY_RECENT: Final = 128
 _INDEX_EVERY_BYTES: Final = 4 << 20
 #: What nothing names any more is kept for pages that are about to load it.
 _KEPT_S: Final = 10.0
@@ -91,7 +94,7 @@ class SessionFiles:
             return self._write(config, now, services, drawn, last, behind)
         except FileNotFoundError:
             # Somebody cleared the folder: what was written is gone, so all of it is written again.
-            self.generation = ""
+            self.model.renew()
             raise
 
     def _write(
@@ -165,7 +168,7 @@ class SessionFiles:
             self._told.update(told)
             self._texts = dict(model.texts)
         segments = self.n - self.base_n
-        heavy = segments >= _FEW_SEGMENTS and self.segment_bytes > self.base_bytes / 2
+        heavy = self.segment_bytes > self.base_bytes * (0.5 if segments >= _FEW_SEGMENTS else 1.0) + 50_000
         if segments and (heavy or segments >= _MANY_SEGMENTS or last):
             self._new_base(now)
 
@@ -216,7 +219,7 @@ class SessionFiles:
 
     def _keep_index(self) -> None:
         """A window must not have to read more than some megabytes past what the index knows."""
-        if self.model.index.covered() - self._indexed > _INDEX_EVERY_BYTES:
+        if not 0 <= self.model.index.covered() - self._indexed <= _INDEX_EVERY_BYTES:
             self._index()
 
     def _index(self) -> None:
@@ -251,6 +254,9 @@ class SessionFiles:
         }
         counts = {number: one.count for number, one in thinned.items()}
         if counts == self._recent_counts:
+            return
+        fresh = max(count - self._recent_counts.get(number, 0) for number, count in counts.items()) if counts else 0
+        if fresh < _MANY_RECENT and not last and now - self._recent_at < _RECENT_AT_MOST_S:
             return
         found = []
         for number, one in thinned.items():

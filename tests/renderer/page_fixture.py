@@ -16,7 +16,7 @@ import numpy as np
 from contract.places import own_dir
 from renderer import page
 from renderer.live import blocks
-from renderer.live.pyramid import BAD, HI, LO, MEAN, XHI, XLO, N, T, X
+from renderer.live.buckets import BAD, HI, LO, MEAN, XHI, XLO, N, T, X
 
 ROWS = 1024  # buckets per tile
 POINTS = 1024  # buckets of a series in the base

@@ -59,6 +59,28 @@ def test_a_cut_data_file_begins_a_generation(place: Path) -> None:
     assert "cut short or replaced" in " ".join(shown.manifest["notes"])
 
 
+def test_a_rotated_data_file_that_goes_on_keeps_its_history(place: Path) -> None:
+    """A file that is moved away and begun again with later sequence numbers is no new generation: pages just go on."""
+    run = Run(place, "s")
+    run.start()
+    run.alert("stagnation", "INFO", 5, "no change")
+    realistic(run, 80)
+    places.prepare_base(place)
+    one = Renderer(Settings(place), complain=lambda text: None)
+    one.step(run.at)
+    shown = LivePage(place, "s").refresh()
+    generation = shown.generation
+    for category in ("training", "alerts"):
+        run.path(category).rename(place / f"{category}.old")
+    run.write("training", 80, loss=5.0)
+    run.alert("loss_divergence", "WARNING", 80, "rising")
+    one.step(run.at + 1)
+    shown.refresh()
+    assert shown.generation == generation and shown.stats[shown.id_of("loss")][0] == 81
+    alerts = script(folder.session_dir(place, "s") / f"alerts-{shown.manifest['alerts']}.js")
+    assert alerts["total"] == {"ERROR": 0, "WARNING": 1, "INFO": 1}
+
+
 def test_a_cleared_live_folder_is_filled_again(place: Path) -> None:
     """Deleting the live files while the renderer runs costs an open page nothing but a reload of the base."""
     run = Run(place, "s")
@@ -68,11 +90,14 @@ def test_a_cleared_live_folder_is_filled_again(place: Path) -> None:
     said: list[str] = []
     one = Renderer(Settings(place), complain=said.append)
     one.step(run.at)
-    shutil.rmtree(folder.live_dir(place))
-    for turn in range(1, 4):
-        run.write("training", 40 + turn, loss=2.0)
-        one.step(run.at + turn)
+    run.write("training", 40, loss=2.0)
+    one.step(run.at + 1)
     shown = LivePage(place, "s").refresh()
+    shutil.rmtree(folder.live_dir(place))
+    for turn in range(2, 4):
+        run.write("training", 39 + turn, loss=2.0)
+        one.step(run.at + turn)
+    shown.refresh()
     assert shown.stats[shown.id_of("loss")][0] == 43 and len(said) == 1
 
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renderer.live import blocks
-from renderer.live.pyramid import BAD, HI, LO, MEAN, RECENT, XHI, XLO, N, Pyramid, T, X
+from renderer.live.buckets import BAD, HI, LO, MEAN, XHI, XLO, N, T, X
+from renderer.live.pyramid import RECENT, Pyramid
 
 VALUES = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1e308, 1e-310]))
 CUTS = st.lists(st.integers(0, 300), max_size=6)
@@ -29,7 +30,7 @@ def filled(values: list[float], cuts: list[int], coarsen: list[int] | None = Non
     return one
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=300), CUTS, st.lists(st.integers(0, 6), max_size=5), st.integers(0, 4))
 def test_every_level_is_that_of_the_whole_batch(
     values: list[float], cuts: list[int], coarsen: list[int], up: int

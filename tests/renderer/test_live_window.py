@@ -12,7 +12,7 @@ from renderer_runs import Run, realistic
 
 from contract import places
 from renderer.live import blocks, folder, window
-from renderer.live.pyramid import HI, MEAN, N, X
+from renderer.live.buckets import HI, MEAN, N, X
 from renderer.loop import Renderer
 from renderer.settings import Settings
 
