@@ -41,7 +41,7 @@ class Trainers:
     """Data files of `RUNS` sessions, as the collector writes them."""
 
     def __init__(self, base: Path) -> None:
-        self.base, self.step = base, 0
+        self.base, self.step, self.beats = base, 0, 0
         self.random = np.random.default_rng(1)
         for run in range(RUNS):
             self._write(run, "lifecycle", [{"event": "start", "host": "box", "pid": 1, "argv0": "train.py"}], [0], 0)
@@ -61,6 +61,8 @@ class Trainers:
             self._write(run, "training", [dict(zip(TRAINING, map(float, row), strict=False)) for row in values], steps, self.step)  # fmt: skip
             self._write(run, "gradients", [{"grad_norm": float(row[-1]), "grad_zeros_ratio": float(abs(row[-2]) / 9)} for row in values], steps, self.step)  # fmt: skip
             self._write(run, "rewards", [{"episode_reward": float(row[-3]), "episode_length": float(row[-4])} for row in values], steps, self.step)  # fmt: skip
+            self._write(run, "lifecycle", [{"event": "heartbeat"}], [self.step], self.beats + 1)
+        self.beats += 1
         self.step += records
 
 
@@ -124,6 +126,23 @@ def _heap(browser: Any) -> float:
     return float(browser.execute_cdp_cmd("Runtime.getHeapUsage", {})["usedSize"]) / 1e6
 
 
+def _own_time(browser: Any, drawings: int = 24) -> list[float]:
+    """Milliseconds that the page's thread itself spends on drawing a chart, whatever else the machine does meanwhile."""
+    browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def spent() -> float:
+        found = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+        return 1000 * sum(one["value"] for one in found if one["name"] == "TaskDuration")
+
+    times = []
+    for i in range(drawings):
+        before = spent()
+        browser.execute_script("[...Charts.inSight][arguments[0] % Charts.inSight.size].draw()", i)
+        times.append(spent() - before)
+    browser.execute_cdp_cmd("Performance.disable", {})
+    return times
+
+
 def _open(browser: Any, base: Path) -> None:
     browser.get(page.all_page_file(base).as_uri())
     deadline = time.monotonic() + 90
@@ -168,10 +187,13 @@ def _once_a_second(browser: Any, base: Path, trainers: Trainers, seconds: float)
         behind = browser.execute_script("return Data.run('ppo_seed0').manifest.last") - _revision(browser)
     finally:
         feeder.close()
+    time.sleep(3)
+    own = _own_time(browser)
     what = f"{CHARTS} charts of {RUNS} runs, once a second"
     return [
         Row(f"page: tasks over 50 ms, {what}", f"{len(long)} in {seconds:.0f} s (longest {max(long, default=0):.0f} ms)", target="none", reached=not long),
-        Row("page: one chart of 4 runs drawn", f"{percentile(draws, 0.5):.1f} ms (99 %: {percentile(draws, 0.99):.1f} ms)", f"{len(draws)} drawings"),
+        Row(f"page: one chart of {RUNS} runs drawn", f"{percentile(draws, 0.5):.1f} ms (99 %: {percentile(draws, 0.99):.1f} ms)", f"{len(draws)} drawings, by the clock"),
+        Row(f"page: one chart of {RUNS} runs drawn, the thread's own time", f"{percentile(own, 0.5):.1f} ms (most: {max(own):.1f} ms)", f"{len(own)} drawings", target="under 50 ms", reached=max(own) < 50),
         Row("page: updates taken", f"{seen} of {seconds:.0f}", f"{behind} behind at the end"),
         Row("page: a refresh of one run", f"{percentile(feeder.bytes, 0.5) / 1e3:.1f} kB", f"{CHARTS} series, {PER_REFRESH} records each", target="kilobytes", reached=percentile(feeder.bytes, 0.5) < 64_000),
         Row("page: itself, without data and plotly", f"{html / 1e3:.0f} kB", f"base of one run: {first / 1e3:.0f} kB"),

@@ -1,6 +1,6 @@
 """Make the pictures of the page in `docs/`: real runs of the demo, photographed by a headless Chromium while they go on.
 
-    python docs/make_picture.py [--seconds 60] [--prefix cartpole_seed1]
+    python docs/make_picture.py [--seconds 90] [--prefix cartpole_seed1]
 
     dashboard.png        the page of one run
     dashboard-dark.png   the same, dark, brought to an alert where there is one
@@ -39,8 +39,8 @@ DRAWN_S = 90.0
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of the demo (default: 60)")
-    parser.add_argument("--at", type=float, default=0.7, help="when pictures are taken, as a share (default: 0.7)")
+    parser.add_argument("--seconds", type=float, default=90.0, help="length of the demo (default: 90)")
+    parser.add_argument("--at", type=float, default=0.45, help="when pictures are taken, as a share (default: 0.45)")
     parser.add_argument("--prefix", default="cartpole_seed", help="session to photograph (default: one that learns)")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent)
     arguments = parser.parse_args()

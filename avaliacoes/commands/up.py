@@ -33,9 +33,6 @@ def run(arguments: argparse.Namespace) -> int:
     base = places.prepare_base(places.base_path(arguments.base_path))
     modules: dict[str, tuple[str, list[str]]] = {kind: (kind, []) for kind in SERVICES}
     if arguments.serve:
-        code = _refuse_serving(arguments)
-        if code:
-            return code
         modules[serving.KIND] = ("renderer.serve", _server_arguments(arguments))
     elif given := [name for name in ("port", "host", "allow_host", "token") if getattr(arguments, name)]:
         raise names.NameRefused(f"--{given[0].replace('_', '-')} is the server's: give --serve too")
@@ -45,6 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise service.AlreadyRunning(
                 f"a {kind} already runs on {base} (process {info['pid']}); stop it first, or give another --base-path"
             )
+    if arguments.serve and (code := _refuse_serving(arguments)):
+        return code
     manager = _manager()(Printer(sys.stderr))
     for kind, (module, more) in modules.items():
         argv, environment = service.command(module, "--base-path", str(base), *more)
@@ -53,8 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         manager.add_process(kind, f"exec {shlex.join(argv)}", env=environment, cwd=str(places.socket_dir(base)))
     common.say(f"data folder: {base}")
     manager.loop()
-    code = manager.returncode
-    return code if code is not None else service.EXIT_OK
+    returned: int | None = manager.returncode
+    return returned if returned is not None else service.EXIT_OK
 
 
 def _refuse_serving(arguments: argparse.Namespace) -> int:

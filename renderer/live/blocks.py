@@ -18,8 +18,8 @@ from renderer.live.buckets import BAD, HI, LO, MEAN, XHI, XLO, Floats, N, T, X
 Block = dict[str, Any]
 
 _ESCAPES: Final = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))  # fmt: skip
-_LARGEST_F32: Final = 3.4e38
-_SMALLEST_F32: Final = 1.2e-38
+LARGEST_F32: Final = 3.4e38
+SMALLEST_F32: Final = 1.2e-38
 _LONGEST_MS: Final = 2**32 - 1
 #: Whole numbers up to it are exact in F32.
 _EXACT_F32: Final = 2**24
@@ -75,7 +75,7 @@ def _encode_one(series: int, k: int, begin: int, row: list[float]) -> Block:
     """As `encode`, for a single bucket: of a long history, what a refresh tells of a series."""
     x = row[X]
     values = (row[MEAN], row[LO], row[HI])
-    wide = any(abs(value) > _LARGEST_F32 or 0 < abs(value) < _SMALLEST_F32 for value in values)
+    wide = any(abs(value) > LARGEST_F32 or 0 < abs(value) < SMALLEST_F32 for value in values)
     back = (x - row[XLO], x - row[XHI])
     near = all(abs(far) < _EXACT_F32 and far == int(far) for far in back)
     block: Block = {"id": series, "k": k, "from": begin, "len": 1, "x": [_short(x), 1]}
@@ -131,7 +131,7 @@ def _too_wide(values: Floats) -> bool:
     """Whether F32 would make a finite value infinite, or one that is not zero zero."""
     size = np.abs(values)
     finite = np.isfinite(size)
-    return bool((finite & ((size > _LARGEST_F32) | ((size < _SMALLEST_F32) & (size > 0)))).any())
+    return bool((finite & ((size > LARGEST_F32) | ((size < SMALLEST_F32) & (size > 0)))).any())
 
 
 def _pack(values: Floats, kind: str) -> str:

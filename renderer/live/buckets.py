@@ -113,7 +113,7 @@ def continued(bucket: list[float], more: list[float]) -> list[float]:
         made[MEAN] = bucket[MEAN] * (n / made[N]) + more[MEAN] * (fresh / made[N])
     elif n:
         made[MEAN] = bucket[MEAN]
-    else:
+    elif not fresh:
         made[XLO] = made[XHI] = made[X]
     return made
 

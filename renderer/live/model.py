@@ -16,6 +16,7 @@ from contract.lines import Record
 from contract.names import ALERTS
 from renderer.gather import Floats, Key
 from renderer.lines import Block
+from renderer.live.blocks import LARGEST_F32, SMALLEST_F32
 from renderer.live.places_index import PlacesIndex
 from renderer.live.pyramid import RECENT, Pyramid
 from renderer.reading import Reading
@@ -27,9 +28,9 @@ BUCKETS: Final = 60_000
 LEAST_SHARE: Final = 32
 #: Rows of alerts kept; events of further rows are counted.
 MAX_ROWS: Final = 2_000
-#: Bytes of one bucket on the wire, for the budget: a level of single records, and coarser ones; unevenly spaced steps cost more, and so
-#: do values that need eight bytes, or counts of non-finite ones.
-_ONE, _MANY, _UNEVEN, _COUNTED = 11.0, 33.0, 11.0, 11.0
+#: Bytes of one bucket on the wire, for the budget: a level of single records, and coarser ones; more for a column of steps that are unevenly
+#: spaced, for counts where some records are not finite, for a column of values that need eight bytes.
+_ONE, _MANY, _UNEVEN, _COUNTED, _WIDE = 11.0, 33.0, 11.0, 11.0, 5.5
 #: And of what surrounds a block, names included.
 _AROUND: Final = 500.0
 
@@ -161,7 +162,18 @@ def cost(series: Pyramid, share: int) -> float:
 
 
 def _each(series: Pyramid, k: int) -> float:
-    return (_ONE if k == 1 else _MANY) + (0 if series.even else _UNEVEN) + (_COUNTED if series.bad and k > 1 else 0)
+    many = k > 1
+    size = _MANY if many else _ONE
+    if not series.even:
+        size += _UNEVEN
+    if many and not series.whole:
+        size += 2 * _UNEVEN
+    if many and series.bad:
+        size += _COUNTED
+    greatest = max(abs(series.low), abs(series.high)) if series.finite else 0.0
+    if greatest > LARGEST_F32 or 0 < greatest < SMALLEST_F32:
+        size += (3 if many else 1) * _WIDE
+    return size
 
 
 def row_number(value: Any) -> Any:

@@ -30,7 +30,7 @@ class Pyramid:
         low, high, low_x, high_x: least and greatest finite value and their steps.
         mean: of the finite values, NaN if there are none.
         keep: latest records kept one by one, however coarse the rest is.
-        even: whether the steps were evenly spaced so far.
+        even, whole: whether the steps were evenly spaced, and whole numbers, so far.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Pyramid:
         self.count = self.finite = self.bad = 0
         self.first = self.last = self.last_x = self.mean = np.nan
         self.low, self.high, self.low_x, self.high_x = np.inf, -np.inf, np.nan, np.nan
-        self.even = True
+        self.even = self.whole = True
         self._spacing: float | None = None
         self._rows: Floats = np.empty((3, 16))
         self._used = 0
@@ -79,6 +79,7 @@ class Pyramid:
         row = self._rows[:, self._used - 1].tolist() if begun else []
         made = [row] if begun else []
         for x, t, y in zip(xs, ts, ys, strict=True):
+            self.whole = self.whole and x == x // 1
             if self.even and count:
                 spacing = self._spacing if self._spacing is not None else x - self.last_x
                 self._spacing = spacing
@@ -120,6 +121,7 @@ class Pyramid:
             self._recent_count = self._recent[0].shape[1]
 
     def _spaced(self, x: Floats) -> None:
+        self.whole = self.whole and bool((x == np.floor(x)).all())
         if not self.even:
             return
         gaps = np.diff(x) if self.count == 0 else np.diff(x, prepend=self.last_x)

@@ -16,8 +16,8 @@ from renderer.live.tiles import Tiles
 Plain = dict[str, Any]
 
 #: All that a session has on disk for its page together; tiles take what base and segments leave.
-TILE_BUDGET: Final = 7_200_000
-#: A base is written anew when its segments weigh half as much as it does, and there are some, or when there are many.
+TILE_BUDGET: Final = 7_000_000
+#: A base is written anew when its segments weigh as much as it does, or half as much and there are some, or when there are many.
 _FEW_SEGMENTS: Final = 20
 _MANY_SEGMENTS: Final = 300
 #: The latest records are written again after so long at least; and at most, unless many have come.
@@ -168,7 +168,7 @@ class SessionFiles:
             self._told.update(told)
             self._texts = dict(model.texts)
         segments = self.n - self.base_n
-        heavy = segments >= _FEW_SEGMENTS and self.segment_bytes > self.base_bytes / 2
+        heavy = self.segment_bytes > self.base_bytes * (0.5 if segments >= _FEW_SEGMENTS else 1.0) + 50_000
         if segments and (heavy or segments >= _MANY_SEGMENTS or last):
             self._new_base(now)
 

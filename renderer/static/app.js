@@ -3,7 +3,7 @@
   'use strict';
   const { page, $, choice, choose, say, tell, make } = Kit;
   const all = page.session === null;
-  const HIDDEN_S = 15, GONE_S = 120;
+  const HIDDEN_S = 15, GONE_S = 120, LOST_S = 5;
   const how = { kind: choice('smooth', 'mean'), w: choice('w', 0.9), records: choice('records', null) };
   let outliers = choice('outliers', false), timer = 0, marks = [];
 
@@ -81,7 +81,8 @@
     clearTimeout(timer);
     const active = all || names.some((n) => { const r = Data.run(n); return r.active || !r.manifest; });
     const usual = all ? Data.listing.refresh : (Data.run(page.session).manifest || page).refresh;
-    const every = document.hidden ? HIDDEN_S : active ? Math.max(0.2, usual || 1) : Math.min(GONE_S, 10 * Math.max(1, usual || 1));
+    const lost = !all && Data.run(page.session).missing > 5;
+    const every = document.hidden ? HIDDEN_S : lost ? LOST_S : active ? Math.max(0.2, usual || 1) : Math.min(GONE_S, 10 * Math.max(1, usual || 1));
     if (!all && Data.run(page.session).inline) { timer = setTimeout(poll, 60000); return; }
     timer = setTimeout(poll, every * 1000);
   }

@@ -58,7 +58,7 @@ const Figure = (() => {
       bound(c.sy);
     }
     const grouped = groupOf ? band(shown, groupOf, a, b, logx) : [];
-    const fit = extremes(shown, grouped, a, b, log, outliers);
+    const fit = extremes(shown, grouped, a, b, log, outliers, spec.percent);
     const ylog = fit.log, [y0, y1] = fit.range;
     const traces = [];
     const line = (c, uid, x, y, more) => traces.push({ uid: `${c.key}${uid}`, x, y, name: safe(Kit.cut(c.name, 80)), type: 'scatter', mode: 'lines', connectgaps: false, hoverinfo: 'skip', ...more });
@@ -107,7 +107,7 @@ const Figure = (() => {
       width, height, margin: MARGIN, showlegend: false, hovermode: false, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', dragmode: env.touch ? false : 'zoom',
       uirevision: 'kept', font: { family: getComputedStyle(document.body).fontFamily, size: 11, color: css('--soft') }, shapes, annotations: notes,
       xaxis: { ...axis, type: logx ? 'log' : 'linear', range: logx ? [Math.log10(a), Math.log10(b)] : [a, b], uirevision: View.state.rev, ...View.ticks(a, b, about) },
-      yaxis: { ...axis, type: ylog ? 'log' : 'linear', range: [y0, y1], fixedrange: true, uirevision: View.state.rev, tickvals: yticks, ticktext: yticks.map((v) => (spec.percent ? percent(v) : short(v))) },
+      yaxis: { ...axis, type: ylog ? 'log' : 'linear', range: [y0, y1], fixedrange: true, uirevision: View.state.rev, tickvals: yticks, ticktext: yticks.map((v) => (spec.percent ? percent(v) : View.steps(v))) },
     };
     return { traces, layout, every, curves: shown, bands: grouped, outside: fit.outside, below: fit.below, range: [a, b], y: [y0, y1], ylog, logx, marks, said, left: every.length - hidden.size - MOST_CURVES };
   }
@@ -124,7 +124,7 @@ const Figure = (() => {
     return at;
   }
   /** The y range that fits what is in the window: [low, high] (log10 where log), and how many points are left outside. */
-  function extremes(shown, bands, a, b, wantLog, outliers) {
+  function extremes(shown, bands, a, b, wantLog, outliers, percent) {
     const values = [];
     let below = 0;
     const take = (xs, ys) => { for (let i = 0; i < ys.length; i++) if (Number.isFinite(ys[i]) && xs[i] >= a && xs[i] <= b) values.push(ys[i]); };
@@ -147,6 +147,7 @@ const Figure = (() => {
       low = l; high = h;
     }
     if (!(high >= low)) return { range: [0, 1], log: false, outside, below };
+    if (percent && !log && low >= 0 && high <= 1) return { range: [-0.02 * (high || 1), high ? high * 1.06 : 1], log: false, outside, below };
     const room = (high - low) * 0.06 || (log ? 0.5 : Math.abs(high) * 0.1 || 0.5);
     return { range: [low - room, high + room], log, outside, below };
   }

@@ -5,13 +5,14 @@ const Head = (() => {
   const WORDS = { running: 'running', stalled: 'stalled', finished: 'finished', crashed: 'crashed' };
   const tiles = new Map();
 
-  function tell(name, text, bad) {
+  function tell(name, text, bad, label = name) {
     let box = tiles.get(name);
     if (!box) {
       box = make('div', '', make('dt', '', name), make('dd'));
       $('tiles').append(box);
       tiles.set(name, box);
     }
+    say(box.firstChild, label);
     say(box.lastChild, text);
     box.className = bad ? 'bad' : '';
   }
@@ -49,7 +50,7 @@ const Head = (() => {
     document.title = `${run.name} · ${how.word}`;
     tell('Step', count(m.step));
     tell('Records', count(m.records));
-    tell(s.active ? 'Records/s' : 'Records/s, mean', rate(m.rate));
+    tell('Records/s', rate(m.rate), false, s.active ? 'Records/s' : 'Records/s, mean');
     tell('Last record', Number.isFinite(s.last_record) ? ago(at - s.last_record) : 'none yet');
     tell('Running time', Number.isFinite(s.started) ? lasting((s.ended ?? (how.late ? m.written : at)) - s.started) : '–');
     if (m.dropped > 0) tell('Dropped', count(m.dropped), true);

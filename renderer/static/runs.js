@@ -43,6 +43,8 @@ const Runs = (() => {
     for (const r of listed()) for (const m of r.metrics || []) { const k = key(m), known = found.get(k); found.set(k, { key: k, better: m.better || (known && known.better), runs: ((known && known.runs) || 0) + 1 }); }
     return [...found.values()].sort((p, q) => !!q.better - !!p.better || q.runs - p.runs || (p.key < q.key ? -1 : 1));
   }
+  /** What runs are compared by until somebody chooses: their reward, else their loss, else whatever has a direction. */
+  const usual = (all) => [/(^|\/)(episode_reward|reward|mean_reward|episode_return)$/, /reward|return/, /(^|\/)loss$/, /./].map((name) => all.find((m) => name.test(m.key))).find(Boolean);
   /** One line of the table as plain values; numbers sort, `null` comes last. */
   function line(r) {
     const m = (r.metrics || []).find((one) => key(one) === state.metric), s = m && m.stat ? m.stat.map(Kit.real) : [];
@@ -96,7 +98,7 @@ const Runs = (() => {
   /** Draw the table anew where something in it changed; the ages alone are counted on in place. */
   function update(force) {
     const all = metrics();
-    if (!state.metric || !all.some((m) => m.key === state.metric)) state.metric = all.length ? (all.find((m) => /reward|return/.test(m.key)) || all[0]).key : state.metric;
+    if (!state.metric || !all.some((m) => m.key === state.metric)) state.metric = (usual(all) || { key: '' }).key;
     const select = $('compare'), options = all.map((m) => m.key).join('\n');
     if (select.dataset.key !== options) {
       select.dataset.key = options;

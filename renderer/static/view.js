@@ -134,5 +134,5 @@ const View = (() => {
   }
   /** One place of the axis in words. */
   const words = (x) => (state.axis === 'step' ? `step ${Kit.count(Math.round(x))}` : state.axis === 'time' ? Kit.clock(x) : `after ${spanOf(x)}`);
-  return { state, listeners, changed, put, get, look, setAxis, setLog, extent, span, logarithmic, place, ofAlert, zoom, pan, nice, decades, ticks, words, AXES };
+  return { state, listeners, changed, put, get, look, setAxis, setLog, extent, span, logarithmic, place, ofAlert, zoom, pan, nice, decades, steps, ticks, words, AXES };
 })();

@@ -60,10 +60,10 @@ def test_several_categories_come_in_order_of_time(place: Path) -> None:
 def test_since(place: Path) -> None:
     """--since leaves out what is older, however the moment is given, and gives all that is newer unless -n says how many."""
     now = time.time()
-    _write(place, "training", "s", *({"timestamp": now - age, "step": age} for age in range(100, 0, -1)))
-    assert [row["step"] for row in _rows(_tail(place, "training", "--since", "50.5s"))] == list(range(50, 0, -1))
-    assert [row["step"] for row in _rows(_tail(place, "training", "--since", "1h", "-n", "2"))] == [2, 1]
-    assert len(_rows(_tail(place, "training", "--since", str(now - 9.5)))) == 9
+    _write(place, "training", "s", *({"timestamp": now - 100 * age, "step": age} for age in range(100, 0, -1)))
+    assert [row["step"] for row in _rows(_tail(place, "training", "--since", "5050s"))] == list(range(50, 0, -1))
+    assert [row["step"] for row in _rows(_tail(place, "training", "--since", "3h", "-n", "2"))] == [2, 1]
+    assert len(_rows(_tail(place, "training", "--since", str(now - 950)))) == 9
     assert _tail(place, "training", "--since", "2099-01-01") == ""
     assert len(_rows(_tail(place, "training", "--since", "2001-01-01T00:00"))) == 100
     for wrong in ("yesterday", "5x", "", "nan", "1e999h"):

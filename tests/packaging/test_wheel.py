@@ -26,7 +26,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["up"], ["demo"], ["status"], ["tail"], ["report"], ["check"], ["export"], ["import"]]
+    "words", [[], ["up"], ["demo"], ["status"], ["top"], ["tail"], ["report"], ["check"], ["export"], ["import"]]
 )
 def test_help_everywhere(environment: Path, elsewhere: Path, words: list[str]) -> None:
     """Every command of the installed script explains itself on stdout, beside a data folder of the package's name."""

@@ -13,6 +13,7 @@ from renderer_runs import Run, realistic
 
 from contract import places
 from renderer import page
+from renderer.gather import Key
 from renderer.live import blocks, writer
 from renderer.live.buckets import BAD, HI, LO, MEAN, XHI, N, X
 from renderer.loop import Renderer
@@ -112,6 +113,25 @@ def test_a_long_run_is_on_disk_record_by_record(tmp_path: Path) -> None:
     files.write(CONFIG, 9001.0, SERVICES, last=True)
     assert min(shown.refresh().tiles(1)) > 4
     assert not list((files.folder / "tiles").glob("1-1-*"))
+
+
+def test_costly_series_stay_within_the_budget_too(tmp_path: Path) -> None:
+    """Uneven steps that are no whole numbers, values beyond F32 and NaN among them: still less than 8 MB, page and all."""
+    model, files = files_of(tmp_path)
+    random = np.random.default_rng(0)
+    for begin in range(0, 100_000, 10_000):
+        for number in range(20):
+            key = Key("training", f"m{number}", "", "p")
+            series = model.series.get(key) or model.series.setdefault(key, model.make_series(key))
+            x = np.cumsum(random.random(10_000)) + begin
+            values = random.normal(size=10_000) * 1e200
+            values[::50] = math.nan
+            model.feed(series, x, 1e9 + x, values)
+        model.fit(files.tile_budget)
+        files.write(CONFIG, 3000.0 + begin / 100, SERVICES)
+    told = files.write(CONFIG, 9000.0, SERVICES, last=True)
+    within = len(blocks.json_for_script(files.inside(told, CONFIG)))
+    assert 3_500_000 < live_bytes(tmp_path) + within < 8_000_000
 
 
 def test_the_latest_records_are_told_one_by_one(tmp_path: Path) -> None:

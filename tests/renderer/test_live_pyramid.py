@@ -30,7 +30,7 @@ def filled(values: list[float], cuts: list[int], coarsen: list[int] | None = Non
     return one
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=300), CUTS, st.lists(st.integers(0, 6), max_size=5), st.integers(0, 4))
 def test_every_level_is_that_of_the_whole_batch(
     values: list[float], cuts: list[int], coarsen: list[int], up: int

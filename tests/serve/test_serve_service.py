@@ -158,6 +158,8 @@ def test_up_serves_beside_the_three(place: Path, spawn: Spawn, until: Until) -> 
         logger.log_training_step(0, loss=1.0)
         assert until(lambda: get(f"/dashboard_{logger.session}.html")[0] == 200, 30)
     assert get(f"/data/training_{logger.session}.jsonl")[1].count(b"\n") == 1
+    second = _run("-m", "avaliacoes", "up", "--serve", "--port", str(port), "--base-path", str(place))
+    assert second.returncode == service.EXIT_ALREADY_RUNNING and "already runs" in second.stderr
     begin = time.monotonic()
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(10) == 128 + signal.SIGTERM and time.monotonic() - begin < 5.5
