@@ -38,7 +38,7 @@ class Progress:
     sigmas: (best - start) in standard errors.  firm: the same against differences of whole levels, which also holds for values
     that are smoothed already (`ep_rew_mean`), whose neighbours hardly differ.  lost: share of the gain that is lost again.
     worse: (start - recent) in standard errors.  drift: second half minus first half of the run, in standard errors;
-    late: the same for its last two quarters.
+    late: the same for its last two quarters.  apart: usual difference of two levels next to each other, with its own noise.
     window: values in a level.
     """
 
@@ -55,6 +55,12 @@ class Progress:
     drift: float
     late: float
     window: int
+    apart: float
+
+    @property
+    def hint(self) -> bool:
+        """Whether anything at all speaks for it: too little to say that it learns, too much to say that it never did."""
+        return self.moving or self.drift >= 1.0 or self.sigmas >= 2.5
 
     @property
     def gained(self) -> bool:
@@ -112,7 +118,8 @@ def _progress(series: Series) -> Progress | None:
     quarter = 3 * m // 4
     late = sign * ((sums[m] - sums[quarter]) / (m - quarter) - (sums[quarter] - sums[half]) / max(1, quarter - half))
     apart = sorted([abs(b - a) for a, b in zip(levels, levels[w:])])  # noqa: B905
-    firm = _ratio(gain, 1.4826 * apart[len(apart) // 2]) if apart else 0.0
+    usual = 1.4826 * apart[len(apart) // 2] if apart else math.inf
+    firm = _ratio(gain, usual) if apart else 0.0
     return Progress(
         n=series.n,
         start=start,
@@ -126,6 +133,7 @@ def _progress(series: Series) -> Progress | None:
         worse=_ratio(start - recent, error),
         drift=_ratio(drift, sigma * 2.0 / math.sqrt(m)),
         late=_ratio(late, sigma * math.sqrt(8.0 / m)),
+        apart=usual,
         window=w * series.cells.width,
     )
 

@@ -138,7 +138,9 @@ class Immediate:
         gentle = x == x and count < _INFINITE
         if gentle:
             text += "; some losses are infinite by design for single samples"
-        return self._tell("non_finite", followed, series, Finding(INFO if gentle else ERROR, text, x, window=_OF), cause)
+        return self._tell(
+            "non_finite", followed, series, Finding(INFO if gentle else ERROR, text, x, window=_OF), cause
+        )
 
     def _tell(
         self, rule: str, followed: _Followed, series: Series, found: Finding | str | None, cause: Cause

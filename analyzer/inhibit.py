@@ -16,7 +16,8 @@ MECHANISM: Final = "mechanism"
 OUTCOME: Final = "outcome"
 #: What needs no judgement, and explains whatever else is seen.
 _FACTS: Final = {"crashed": frozenset({"stalled", "slowdown"})}
-_EXPLAINED_BY_NON_FINITE: Final = frozenset({MECHANISM, OUTCOME})
+#: A jump that stays is a divergence: whichever is told first stands for both.
+ONE_THING: Final = frozenset({"loss_spike", "loss_divergence"})
 
 
 def silencer(rule: str, group: str, level: str, loud: dict[str, tuple[str, str]]) -> str:
@@ -30,11 +31,14 @@ def silencer(rule: str, group: str, level: str, loud: dict[str, tuple[str, str]]
     for fact, symptoms in _FACTS.items():
         if fact in loud and rule in symptoms:
             return fact
-    if "non_finite" in loud and group in _EXPLAINED_BY_NON_FINITE:
+    if "non_finite" in loud and group in (MECHANISM, OUTCOME):
         return "non_finite"
     if not group:
         return ""
     for other, (its_group, its_level) in loud.items():
-        if other != rule and its_group == group and not (group == OUTCOME and level == ERROR and its_level != ERROR):
-            return other
+        if other == rule or its_group != group:
+            continue
+        if group == OUTCOME and level == ERROR and its_level != ERROR and {rule, other} != ONE_THING:
+            continue  # a run that stands still may yet fall
+        return other
     return ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from analyzer.context import Run, words_for
-from analyzer.inhibit import OUTCOME, silencer
+from analyzer.inhibit import ONE_THING, OUTCOME, silencer
 from analyzer.life import Cause, Event, Row
 from analyzer.presence import Presence
 from analyzer.rules.base import BETWEEN, CLEAR, ERROR, INFO, WARNING, Answer, Finding, Rule
@@ -160,7 +160,7 @@ class Judge:
         by = ""
         group = getattr(rule, "group", "")
         if found.level != INFO:
-            if row.fires and row.silenced and found.level != ERROR:
+            if row.fires and row.silenced and (found.level != ERROR or {row.rule, row.silenced} == ONE_THING):
                 by = row.silenced
             else:
                 by = silencer(row.rule, group, found.level, self._loud)

@@ -33,4 +33,6 @@ class SlidingSlope:
         self.values.append(x)
         if len(self.values) < len(self._weights):
             return None
-        return sum([w * y for w, y in zip(self._weights, self.values, strict=True)])
+        slope = sum([w * y for w, y in zip(self._weights, self.values, strict=True)])
+        # Of equal values the sum is not quite 0: what their rounding makes is no slope.
+        return slope if abs(slope) * len(self.values) > 1e-12 * abs(x) else 0.0

@@ -54,7 +54,7 @@ class Tuning:
         kinds: tuple[Any, ...] = (*((InfiniteNorm,) if self.documented else RULES), *self.own)
         rules = tuple((kind, self._limits(kind)) for kind in kinds if kind.name not in self.off)
         wanted = {metric for kind, _ in rules for metric in kind.metrics}
-        wanted |= {"loss", "accuracy", "reward", "learning_rate", *FINITE, *FINITE_LATER, *OF_RL}
+        wanted |= {"loss", "accuracy", "reward", "learning_rate", "grad_norm", "zeros", *FINITE, *FINITE_LATER, *OF_RL}
         wanted |= {key_of(metric) for metric in wanted}
         object.__setattr__(self, "_rules", rules)
         object.__setattr__(self, "_wanted", frozenset(wanted))

@@ -165,18 +165,31 @@ def zscore(run: Run, window: int = 30, limit: float = 3.0) -> list[dict[str, Any
                     if out and not firing.get(name):
                         row = f"{category}.{name}"
                         rule = (run.label.get("expect") or ["any"])[0]
-                        events.append({"state": "firing", "rule": rule, "level": "WARNING", "step": record["step"], "row": row, "source": category})
+                        events.append(
+                            {
+                                "state": "firing",
+                                "rule": rule,
+                                "level": "WARNING",
+                                "step": record["step"],
+                                "row": row,
+                                "source": category,
+                            }
+                        )
                     firing[name] = out
                 if math.isfinite(value):
                     values.append(value)
     return sorted(events, key=lambda event: event["step"])
 
 
-def table(title: str, runs: Sequence[Run], scores: dict[str, Score], cost: float, by_rule: bool = True, named: bool = True) -> None:
+def table(
+    title: str, runs: Sequence[Run], scores: dict[str, Score], cost: float, by_rule: bool = True, named: bool = True
+) -> None:
     healthy, broken = [run for run in runs if run.healthy], [run for run in runs if not run.healthy]
     print(f"\n{title}: {len(healthy)} healthy runs, {len(broken)} broken")
     if by_rule:
-        print(f"{'rule':22}{'healthy ERROR':>14}{'healthy WARN.':>14}{'broken, loud':>14}{'expected by':>12}{'found':>7}")
+        print(
+            f"{'rule':22}{'healthy ERROR':>14}{'healthy WARN.':>14}{'broken, loud':>14}{'expected by':>12}{'found':>7}"
+        )
         names = sorted({*FACTS, *(kind.name for kind in RULES)})
         for name in names:
             worst = [{e["level"] for e in scores[run.name].loud if e["rule"] == name} for run in healthy]
@@ -194,7 +207,9 @@ def table(title: str, runs: Sequence[Run], scores: dict[str, Score], cost: float
     rows = [scores[run.name].rows for run in broken]
     print(f"healthy runs with an ERROR             {errors} of {len(healthy)}")
     print(f"healthy runs with a WARNING or worse   {warned} of {len(healthy)} ({_percent(warned, len(healthy))})")
-    print(f"broken runs detected, WARNING or worse {len(hits)} of {len(broken)} ({_percent(len(hits), len(broken))}); at any level {quiet}")
+    print(
+        f"broken runs detected, WARNING or worse {len(hits)} of {len(broken)} ({_percent(len(hits), len(broken))}); at any level {quiet}"
+    )
     if hits:
         missed = [math.inf] * (len(broken) - len(hits))
         delay = statistics.median([hit.delay_run for hit in hits] + missed)
@@ -236,14 +251,20 @@ def cross_validate(runs: Sequence[Run]) -> None:
         warned = sum(bool(scores[r.name].loud) for r in healthy)
         missed = sum(scores[r.name].hit is None for r in broken)
         slow = sum(min(1.0, scores[r.name].delay_run) for r in broken)
-        return 5 * errors / max(1, len(healthy)) + 2 * warned / max(1, len(healthy)) + (missed + 0.5 * slow) / max(1, len(broken))
+        return (
+            5 * errors / max(1, len(healthy))
+            + 2 * warned / max(1, len(healthy))
+            + (missed + 0.5 * slow) / max(1, len(broken))
+        )
 
     tasks = sorted({run.task for run in runs})
     chosen: dict[str, Score] = {}
     print("\nleave one task out: factors on levels and durations chosen on the other tasks")
     for task in tasks:
         others, own = [r for r in runs if r.task != task], [r for r in runs if r.task == task]
-        best = min(results, key=lambda factors: (loss(results[factors], others), sum(abs(math.log(f)) for f in factors)))
+        best = min(
+            results, key=lambda factors: (loss(results[factors], others), sum(abs(math.log(f)) for f in factors))
+        )
         chosen.update({run.name: results[best][run.name] for run in own})
         healthy, broken = [r for r in own if r.healthy], [r for r in own if not r.healthy]
         print(
@@ -288,8 +309,12 @@ def _long_run(base: Path, steps: int) -> dict[str, Path]:
     for i in range(steps):
         head = {"_p": "aaaaaaaaaaaa", "_q": i, "timestamp": 1.79e9 + 0.01 * i, "step": i}
         loss = 2 / (1 + i / 5000) + chance.gauss(0, 0.1)
-        rows["training"].append(orjson.dumps({**head, "loss": loss, "learning_rate": 3e-4, "entropy_loss": chance.gauss(-0.6, 0.01)}))
-        rows["gradients"].append(orjson.dumps({**head, "grad_norm": chance.lognormvariate(0, 0.5), "grad_zeros_ratio": 0.2}))
+        rows["training"].append(
+            orjson.dumps({**head, "loss": loss, "learning_rate": 3e-4, "entropy_loss": chance.gauss(-0.6, 0.01)})
+        )
+        rows["gradients"].append(
+            orjson.dumps({**head, "grad_norm": chance.lognormvariate(0, 0.5), "grad_zeros_ratio": 0.2})
+        )
         if i % 10 == 0:
             reward = {**head, "_q": i // 10, "episode_reward": min(500.0, i / 100) + chance.gauss(0, 20)}
             rows["rewards"].append(orjson.dumps(reward))
@@ -299,8 +324,12 @@ def _long_run(base: Path, steps: int) -> dict[str, Path]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.alerts", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--corpus", type=Path, action="append", help="archive or folder (default: benchmarks/corpus/dev.tar.xz)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.alerts", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--corpus", type=Path, action="append", help="archive or folder (default: benchmarks/corpus/dev.tar.xz)"
+    )
     parser.add_argument("--brief", action="store_true", help="no table per rule, no cross-validation, no speed")
     options = parser.parse_args(argv)
     for path in options.corpus or [HERE / "corpus" / "dev.tar.xz"]:
@@ -316,7 +345,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             begin = time.process_time()
             scores = {run.name: score(run, zscore(run)) for run in runs}
             cost = 1e6 * (time.process_time() - begin) / sum(run.records for run in runs)
-            table("z-score, window 30, 3 sigma (any metric counts as the expected rule)", runs, scores, cost, False, False)
+            table(
+                "z-score, window 30, 3 sigma (any metric counts as the expected rule)", runs, scores, cost, False, False
+            )
             if not options.brief:
                 cross_validate(runs)
     if not options.brief:

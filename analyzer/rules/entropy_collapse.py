@@ -41,7 +41,9 @@ class EntropyCollapse(Rule):
     def judge(self, series: Series, run: Run) -> Answer:
         sign = 1.0 if series.head[0] >= 0 else -1.0
         if self._continuous or "std" in series.scope or sign * series.low * 1.0 < -1e-6 or sign * series.high < -1e-6:
-            self._continuous = True
+            if not self._continuous:
+                self._continuous = True
+                self.sign(run, "")
             return None
         self._first = max(self._first, sign * series.head[0], *([sign * x for x in series.head[:3]]))
         if self._first <= 0:

@@ -15,7 +15,7 @@ class GradientExplosion(Rule):
     """`grad_norm` (L2 norm before clipping) against the run's own baseline, in decades.
 
     x = log10 of the block's middle value; baseline b = mean of x over about the last quarter of the run, s = its mean absolute
-    deviation, both standing still while the condition holds and the run does not learn. Jump: x - b > max(`decades`, 4 s), after
+    deviation, both standing still while the condition holds, unless that is for a fifth of the run and it learns. Jump: x - b > max(`decades`, 4 s), after
     `warm_up` records. Huge: x above `huge` times the documented limit since the start, no baseline to jump from.
 
     INFO: the documented limit (`gradient_threshold_high`) is crossed, or a jump.  WARNING: a jump or huge for `patience` records
@@ -52,9 +52,9 @@ class GradientExplosion(Rule):
         jumped = ready and jump > max(limit.decades, 4.0 * self._spread)
         high = limit.gradient_threshold_high
         huge = series.middle > limit.huge * high
-        if not jumped or outcome.good:
-            self._learn(x, series)
         self._held = self._held + series.count if jumped or huge else 0
+        if not jumped or (outcome.good and self._held > 0.2 * series.n):
+            self._learn(x, series)  # a fifth of the run, and it learns: this is what is usual now
         self.sign(run, f"{series.name} is {10 ** min(jump, 300):.3g} times the usual" if jumped and jump > 2.0 else "")
         crossed = series.high > high
         if crossed and self._crossed_at < 0:

@@ -7,7 +7,7 @@ import math
 from types import SimpleNamespace
 from typing import ClassVar
 
-from analyzer.context import Progress, Run, progress
+from analyzer.context import SIGMAS, Progress, Run, progress
 from analyzer.rules.base import BETWEEN, CLEAR, ERROR, INFO, WARNING, Answer, Finding, Limit, Rule
 from analyzer.rules.quick import quick
 from analyzer.series import Series
@@ -17,8 +17,9 @@ from analyzer.stats import SlidingSlope
 class LossDivergence(Rule):
     """The level of the loss now against its best and against where it began.
 
-    Undone: the mean of the newest 2 % (at least 5) is above the best level by more than `undone` of all that was gained, and
-    by 5 standard errors, for `patience` records or 1 % of the run. WARNING; ERROR when nine tenths are gone.  Above the start: a run that
+    Undone: the median of the newest 2 % (at least 9) is above the best level by more than `undone` of all that was gained, by 5
+    standard errors and by 3 times what neighbouring levels differ, for `patience` records or 1 % of the run. WARNING; ERROR when nine
+    tenths are gone for five times as long. Gains count from `settled` records on.  Above the start: a run that
     never gained lies above `above` times its first value for `patience` records. WARNING; ERROR ten times above.  Climbing:
     four successive levels of a sixteenth of the run, each above the one before, undo `climbing` of the gain: WARNING.  In
     reinforcement learning: `decades` above its first level while the rewards are bad: WARNING.
@@ -40,12 +41,14 @@ class LossDivergence(Rule):
         Limit("climbing", 0.15, 0.01, 1e300, "share of the gain"),
         Limit("decades", 2.0, 0.1, 100.0, "value losses of healthy agents were seen to grow by 1.6"),
         Limit("patience", 5, 0, 1e6, "records"),
+        Limit("settled", 40, 8, 1e6, "records before a gain counts; noise that is smoothed looks like one"),
     )
 
     def __init__(self, limit: SimpleNamespace | None = None) -> None:
         super().__init__(limit)
         self._best: float | None = None
         self._gain = 0.0
+        self._gone = 0
 
     def judge(self, series: Series, run: Run) -> Answer:
         p = progress(series)
@@ -58,36 +61,41 @@ class LossDivergence(Rule):
 
     def _supervised(self, series: Series, p: Progress) -> Answer:
         limit = self.limit
-        if p.gained and p.best - p.start >= max(self._gain * 0.999, limit.trifle * abs(p.start)):
+        enough = p.gained and p.firm >= SIGMAS and series.n >= limit.settled
+        if enough and p.best - p.start >= max(self._gain * 0.999, limit.trifle * abs(p.start)):
             self._best, self._gain = -p.best, p.best - p.start
-        q = quick(series, p, 5, 0.02)
+        q = quick(series, p, 9, 0.02)
         patience = round(max(limit.patience, 0.01 * series.n))
         if self._best is not None:
-            rise = q.mean - self._best
+            rise = q.median - self._best
             share = rise / self._gain
             best, start = self._best, self._best + self._gain
-            if share > limit.undone and rise > 5.0 * q.error:
-                level = ERROR if share > 0.9 else WARNING
-                text = f"{series.name} {q.mean:.4g} has lost {100 * share:.3g} % of what it had gained (from {start:.4g} to {best:.4g} at best)"
+            noise = max(5.0 * q.error, 3.0 * p.apart) if self._gone == 0 else 5.0 * q.error
+            self._gone = self._gone + series.count if share > limit.undone and rise > noise else 0
+            if self._gone:
+                level = ERROR if share > 0.9 and self._gone > 4 * patience else WARNING
+                text = f"{series.name} {q.median:.4g} has lost {100 * share:.3g} % of what it had gained (from {start:.4g} to {best:.4g} at best)"
                 return Finding(
-                    level, text, q.mean, best + limit.undone * self._gain, best, q.records, patience=patience
+                    level, text, q.median, best + limit.undone * self._gain, best, q.records, patience=patience
                 )
             if share > limit.climbing and rise > 5.0 * q.error and _climbs(series.cells.values, p.noise):
-                text = f"{series.name} climbs: {q.mean:.4g} now, {best:.4g} at best, {100 * share:.3g} % of the gain undone step by step"
+                text = f"{series.name} climbs: {q.median:.4g} now, {best:.4g} at best, {100 * share:.3g} % of the gain undone step by step"
                 return Finding(
-                    WARNING, text, q.mean, best + limit.climbing * self._gain, best, q.records, patience=patience
+                    WARNING, text, q.median, best + limit.climbing * self._gain, best, q.records, patience=patience
                 )
             return CLEAR if share < limit.undone / 2 else BETWEEN
         first = sorted(series.head[:3])[len(series.head[:3]) // 2]
         if first > 0 and series.n >= 10:
             if q.least > limit.above * first:
-                level = ERROR if q.mean > 10.0 * first else WARNING
-                text = f"{series.name} {q.mean:.4g} lies {q.mean / first:.3g} times above its first value, {first:.4g}"
-                return Finding(level, text, q.mean, limit.above * first, first, q.records, patience=patience)
-            if q.mean > first and p.worsened:
-                text = f"{series.name} {q.mean:.4g} lies above where it began, {first:.4g}, and never improved"
+                level = ERROR if q.median > 10.0 * first else WARNING
+                text = (
+                    f"{series.name} {q.median:.4g} lies {q.median / first:.3g} times above its first value, {first:.4g}"
+                )
+                return Finding(level, text, q.median, limit.above * first, first, q.records, patience=patience)
+            if q.median > first and p.worsened and p.start - p.recent > 3.0 * p.apart:
+                text = f"{series.name} {q.median:.4g} lies above where it began, {first:.4g}, and never improved"
                 return Finding(
-                    WARNING if series.n >= 100 else INFO, text, q.mean, first, first, q.records, patience=patience
+                    WARNING if series.n >= 100 else INFO, text, q.median, first, first, q.records, patience=patience
                 )
         return CLEAR
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 from analyzer.context import Run, progress
-from analyzer.rules.base import BETWEEN, CLEAR, INFO, WARNING, Answer, Finding, Limit, Rule
-from analyzer.series import Series
+from analyzer.rules.base import BETWEEN, CLEAR, ERROR, INFO, WARNING, Answer, Finding, Limit, Rule
+from analyzer.series import RING, Series
 
 
 class LossSpike(Rule):
     """All of the last `in_a_row` losses far above the recent level: the median of the last quarter of the run.
 
     Far: more than `times` that level where it is above 0, and more than 8 standard deviations of one value above it.
-    WARNING when the jump also undoes `share` of all that the run had gained, INFO otherwise: a change of data or a restart of
+    WARNING when the jump also undoes `share` of all that the run had gained (ERROR: nine tenths of it, in five times as many), INFO otherwise: a change of data or a restart of
     the learning rate is a small step beside what was learned. Runs of reinforcement learning are not judged: there the loss
     says little.  Clear: one of the last values is below halfway.
 
@@ -52,4 +52,7 @@ class LossSpike(Rule):
             f"that undoes {100 * undone:.3g} % of what was gained"
         )
         level = WARNING if undone > self.limit.share else INFO
+        recent = series.recent(RING)
+        if undone > 0.9 and sum([x > limit for x in recent]) >= 5 * len(last):
+            level = ERROR
         return Finding(level, text, series.last, limit, usual, len(last))

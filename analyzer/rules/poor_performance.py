@@ -30,8 +30,14 @@ class PoorPerformance(Rule):
     )
     limits: ClassVar[tuple[Limit, ...]] = (
         Limit("poor_performance_window", 20, 3, 100_000, "episodes of the documented threshold, as in plot_config"),
-        Limit("same", 120, 2, 1e9, "episodes with one reward; sparse tasks need luck: one in seventy random walks crosses a frozen lake"),
-        Limit("never", 300, 8, 1e9, "episodes without any gain"),
+        Limit(
+            "same",
+            120,
+            2,
+            1e9,
+            "episodes with one reward; sparse tasks need luck: one in seventy random walks crosses a frozen lake",
+        ),
+        Limit("never", 500, 8, 1e9, "episodes without any gain"),
         Limit("never_corroborated", 60, 8, 1e9, "episodes, where another signal says the same"),
     )
 
@@ -50,8 +56,12 @@ class PoorPerformance(Rule):
         if p is not None and not p.moving:
             others = list(run.signs.values())
             planned = run.part is not None and run.part >= 0.5 and series.n >= 20
-            enough = series.n >= limit.never or planned or (others and series.n >= limit.never_corroborated)
-            if enough or (run.over and series.n >= 20):
+            enough = (
+                series.n >= limit.never * (3 if p.hint else 1)
+                or planned
+                or (others and series.n >= limit.never_corroborated)
+            )
+            if enough or (run.over and series.n >= 20 and not p.hint):
                 text = (
                     f"{series.name} {'fell' if p.worsened else 'did not rise'} in {series.n} episodes: {p.start:.4g} at the start, "
                     f"{p.best:.4g} at best, {p.recent:.4g} now"

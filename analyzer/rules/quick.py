@@ -10,9 +10,10 @@ from analyzer.series import RING, Series
 
 
 class Quick(NamedTuple):
-    """Mean of the last `records` values and its standard error, from the noise of the run."""
+    """Level of the last `records` values: mean, median, and the standard error from the noise of the run."""
 
     mean: float
+    median: float
     error: float
     records: int
     least: float
@@ -25,4 +26,7 @@ def quick(series: Series, p: Progress, least: int, part: float) -> Quick:
     values = series.recent(records)
     cells = len(series.cells.values)
     sigma = p.noise * math.sqrt(max(1, cells // 8) * series.cells.width)  # of one value
-    return Quick(sum(values) / records, sigma / math.sqrt(records), records, min(values), max(values))
+    ordered = sorted(values)
+    return Quick(
+        sum(values) / records, ordered[records // 2], sigma / math.sqrt(records), records, ordered[0], ordered[-1]
+    )

@@ -40,6 +40,7 @@ class RewardCollapse(Rule):
         Limit("half", 0.5, 0.0, 1e300, "share of the gain"),
         Limit("most", 0.85, 0.0, 1e300, "share of the gain; healthy agents were seen to lose 0.75 for a while"),
         Limit("corroborated", 0.6, 0.0, 1e300, "share of the gain, with another signal"),
+        Limit("settled", 40, 8, 1e6, "episodes before a gain counts"),
         Limit("patience", 20, 0, 1e6, "episodes"),
         Limit("experience", 0.02, 0.0, 1.0, "share of all steps so far; failing agents have short episodes"),
     )
@@ -53,7 +54,8 @@ class RewardCollapse(Rule):
 
     def judge(self, series: Series, run: Run) -> Answer:
         p = progress(series)
-        if p is None:
+        limit = self.limit
+        if p is None or series.n < limit.settled:
             return None
         gain = p.best - p.start
         if (
@@ -67,7 +69,6 @@ class RewardCollapse(Rule):
         if not self._learned:
             return CLEAR
         gain = self._best - self._start
-        limit = self.limit
         q = quick(series, p, 10, 0.03)
         lost = (self._best - q.mean) / gain
         if lost <= limit.half or self._best - q.mean <= 5.0 * q.error:

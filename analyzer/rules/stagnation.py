@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from analyzer.context import Progress, Run, progress
+from analyzer.context import SIGMAS, Progress, Run, progress
 from analyzer.rules.base import CLEAR, INFO, WARNING, Answer, Finding, Limit, Rule
 from analyzer.series import Series
 
@@ -41,8 +41,10 @@ class Stagnation(Rule):
         p = progress(series)
         if p is not None and not run.reinforced and self._never(p, run.main.get("accuracy")) and not run.rate_rises():
             others = [run.signs[rule] for rule in _CORROBORATES if rule in run.signs]
-            enough = series.n >= limit.never or (others and series.n >= limit.never_corroborated)
-            if enough or (run.over and series.n >= limit.never_corroborated):
+            # A hint of progress, or noise that would hide a gain of a tenth, buys three times the patience.
+            blind = p.hint or 1.414 * SIGMAS * p.noise > 0.1 * abs(p.start)
+            enough = series.n >= limit.never * (3 if blind else 1) or (others and series.n >= limit.never_corroborated)
+            if enough or (run.over and series.n >= limit.never_corroborated and not p.hint):
                 text = f"{series.name} has not improved in {series.n} records: {-p.start:.4g} at the start, {-p.best:.4g} at best"
                 return Finding(
                     WARNING,
