@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analyzer import tuning
 from analyzer.loop import run
-from analyzer.notify import settings as notify
-from analyzer.notify.notifier import Notifier, try_out
-from analyzer.notify.targets import AppriseMissing
 from analyzer.settings import ENV_IDLE, ENV_QUIET, ENV_SCAN, Settings, SettingsRefused, from_environment
 from contract import places, service
 from contract.config import ConfigRefused
@@ -108,15 +105,18 @@ def serve(settings: Settings) -> int:
             print(f"analyzer: {error}", file=sys.stderr)
             return service.EXIT_CANNOT_START
         publisher = Publisher(str(settings.base))
-        notifier = Notifier(settings.base, settings.config)
+        notifier = None
         try:
             held.announce()
-            notifier.start()
             print(f"analyzer: ready, watching {settings.base}", flush=True)
+            from analyzer.notify.notifier import Notifier  # nobody need wait for it
+
+            notifier = Notifier(settings.base, settings.config)
+            notifier.start()
             run(settings, stop, publisher, publisher.done, notifier.busy)
         finally:
             publisher.close()
-            told = notifier.close(_NOTIFY_S)
+            told = notifier is None or notifier.close(_NOTIFY_S)
             held.release()
     if not told:
         # What is being sent runs in threads that the interpreter would wait for, as long as the receiver likes.
@@ -127,6 +127,9 @@ def serve(settings: Settings) -> int:
 
 def try_notify(settings: Settings) -> int:
     """Try every receiver; returns the exit code."""
+    from analyzer.notify.notifier import try_out
+    from analyzer.notify.targets import AppriseMissing
+
     try:
         failed = try_out(settings.base, settings.config, lambda text: print(f"analyzer: {text}", file=sys.stderr))
     except ConfigRefused as error:
@@ -142,7 +145,10 @@ def _check(settings: Settings, strict: bool) -> None:
     """Refuse a wrong configuration while somebody looks; else the loop says it and goes on with the last good one."""
     try:
         tuning.load(settings.base, settings.config)
-        notify.load(settings.base, settings.config)
+        if strict:
+            from analyzer.notify.settings import load
+
+            load(settings.base, settings.config)
     except ConfigRefused:
         if strict:
             raise

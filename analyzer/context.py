@@ -167,7 +167,7 @@ class Run:
 
     Attributes:
         main: the series that stand for the run, by key: the first of its name, without component if there is one.
-        reinforced: reinforcement learning, as far as the metrics' names tell.
+        reinforced: reinforcement learning, as far as the metrics' names tell (or adversaries): the loss is no outcome.
         firing: rule -> level of what fires now, over all producers and components.
     signs: rule -> words on a strong symptom that is there now, whatever the outcome: what corroborates another rule.
         total: steps that the run is to take, None where its configuration does not say.
@@ -248,7 +248,7 @@ def _of(series: Series) -> Outcome | None:
     if p.gained:
         if p.lost >= 0.5 and p.firm >= SIGMAS:
             return Outcome(LOST, f"the {word} lost what they had gained ({levels})", p, series)
-        if p.best_at > 0.75:
+        if p.best_at > 0.75 and p.late >= 2.0:
             return Outcome(
                 IMPROVING, f"the {word} {'improve' if series.key == 'reward' else 'improves'} ({levels})", p, series
             )

@@ -33,6 +33,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "std": ("std", "policy_std", "action_std"),
     "ent_coef": ("ent_coef", "entropy_coefficient"),
     "of_rl": ("exploration_rate", "epsilon", "ep_len_mean", "episode_length", "episodic_length", "td_error", "q_values", "mean_q"),
+    "adversary": ("d_loss", "g_loss", "loss_d", "loss_g", "disc_loss", "gen_loss", "discriminator_loss", "generator_loss"),
     "fps": ("fps", "sps", "steps_per_second", "it_per_second", "samples_per_second", "env_steps_per_second"),
 }  # fmt: skip
 _KEYS: Final = {name: key for key, names in NAMES.items() for name in names}
@@ -44,6 +45,8 @@ ROBUST: Final = frozenset({"grad_norm", "grad_norm_max", "update_ratio", "zeros"
 OF_RL: Final = frozenset(
     {"reward", "approx_kl", "clip_fraction", "explained_variance", "value_loss", "policy_loss", "ent_coef", "of_rl"}
 )
+#: Two networks that play against each other: their losses go up and down for ever, and say nothing of the outcome either.
+ADVERSARIAL: Final = frozenset({"adversary"})
 #: Where a value that is not finite means that the run is sick.
 FINITE: Final = frozenset({"loss", "val_loss", "value_loss", "policy_loss", "reward"})
 #: The same, but judged in order, beside the loss: infinite norms are usual where mixed precision looks for its scale.

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from analyzer.metrics import FINITE, FINITE_LATER, OF_RL, key_of
+from analyzer.metrics import ADVERSARIAL, FINITE, FINITE_LATER, OF_RL, key_of
 from analyzer.rules import RULES
 from analyzer.rules.base import THRESHOLDS, Limit, Rule, defaults
 from analyzer.rules.infinite_norm import InfiniteNorm
@@ -47,14 +47,24 @@ class Tuning:
     off: frozenset[str] = frozenset()
     caps: Mapping[str, str] = field(default_factory=dict)
     own: tuple[Any, ...] = ()
-    of_rl: frozenset[str] = OF_RL
+    of_rl: frozenset[str] = OF_RL | ADVERSARIAL
     finite: frozenset[str] = FINITE
 
     def __post_init__(self) -> None:
         kinds: tuple[Any, ...] = (*((InfiniteNorm,) if self.documented else RULES), *self.own)
         rules = tuple((kind, self._limits(kind)) for kind in kinds if kind.name not in self.off)
         wanted = {metric for kind, _ in rules for metric in kind.metrics}
-        wanted |= {"loss", "accuracy", "reward", "learning_rate", "grad_norm", "zeros", *FINITE, *FINITE_LATER, *OF_RL}
+        wanted |= {
+            "loss",
+            "accuracy",
+            "reward",
+            "learning_rate",
+            "grad_norm",
+            "zeros",
+            *FINITE,
+            *FINITE_LATER,
+            *self.of_rl,
+        }
         wanted |= {key_of(metric) for metric in wanted}
         object.__setattr__(self, "_rules", rules)
         object.__setattr__(self, "_wanted", frozenset(wanted))

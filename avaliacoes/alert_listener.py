@@ -47,7 +47,8 @@ _MOST_IDS: Final = 4_096
 class _Watch:
     """One session that somebody wants to hear of."""
 
-    def __init__(self, base: Path, session: str, desk: AlertDesk, autostart: bool) -> None:
+    def __init__(self, base: Path, session: str, desk: AlertDesk, autostart: bool, endpoint: str | None) -> None:
+        self.endpoint = endpoint
         self.base = base
         self.session = session
         self.desk = weakref.ref(desk)
@@ -86,9 +87,11 @@ class _Watch:
 class _Place:
     """A data folder, its collector's feed, and its analyzer. Belongs to the listener's thread."""
 
-    def __init__(self, base: Path, remote: str | None) -> None:
+    def __init__(self, base: Path, endpoint: str | None) -> None:
         self.base = base
-        self.remote = remote
+        #: Whether the collector is on another machine, or works on another folder: no files here, and no analyzer.
+        self.elsewhere = endpoint is not None and feed.find(base) is None
+        self.remote = _feed_elsewhere() if self.elsewhere else None
         self.socket: zmq.Socket[bytes] | None = None
         self._peer: feed.Peer | None = None
         self._topics: frozenset[bytes] = frozenset()
@@ -170,10 +173,17 @@ class Listener:
         self._thread = threading.Thread(target=self._run, name="avaliacoes-alerts", daemon=True)
         self._thread.start()
 
-    def watch(self, base: Path, session: str, desk: AlertDesk, autostart: bool = True) -> None:
-        """Put onto `desk` whatever the session's file of alerts has and gets; until then it lives, or `forget`."""
+    def watch(
+        self, base: Path, session: str, desk: AlertDesk, autostart: bool = True, endpoint: str | None = None
+    ) -> None:
+        """Put onto `desk` whatever the session's file of alerts has and gets, for as long as the desk lives, or until `forget`.
+
+        Args:
+            autostart: start an analyzer where none runs.
+            endpoint: of the session's collector, if one was named.
+        """
         with self._lock:
-            self._watches = [*self._watches, _Watch(base, session, desk, autostart)]
+            self._watches = [*self._watches, _Watch(base, session, desk, autostart, endpoint)]
         self._wake()
 
     def forget(self, desk: AlertDesk) -> None:
@@ -210,14 +220,15 @@ class Listener:
 
     def _turn(self, watches: list[_Watch]) -> None:
         found = self._places
-        for base in {one.base for one in watches} - found.keys():
-            found[base] = _Place(base, _remote_feed(base))
+        for one in watches:
+            if one.base not in found:
+                found[one.base] = _Place(one.base, one.endpoint)
         for base in found.keys() - {one.base for one in watches}:
             found.pop(base).close()
         for base, place in found.items():
             here = [one for one in watches if one.base == base]
             place.find(self._context, frozenset(one.topic for one in here))
-            if place.remote is None and any(one.autostart for one in here):
+            if not place.elsewhere and any(one.autostart for one in here):
                 place.keep_analyzer()
         for one in watches:
             one.look()
@@ -243,6 +254,8 @@ class Listener:
             for socket, place in sockets.items():
                 if socket in ready:
                     _hear(socket, place, watches)
+            if time.monotonic() >= end:
+                return
 
 
 def _hear(socket: zmq.Socket[bytes], place: _Place, watches: list[_Watch]) -> None:
@@ -259,18 +272,16 @@ def _hear(socket: zmq.Socket[bytes], place: _Place, watches: list[_Watch]) -> No
                     one.take(parts[2])
 
 
-def _remote_feed(base: Path) -> str | None:
-    """Where to listen for alerts that are not written on this machine; None where the data folder has them."""
+def _feed_elsewhere() -> str | None:
+    """Where to listen for alerts that are not written into this folder; None, and a warning, where nobody says."""
     given = os.environ.get(feed.ENV_FEED_ENDPOINT)
-    if given:
-        return given
-    if os.environ.get(places.ENV_ENDPOINT) and feed.find(base) is None:
+    if not given:
         _LOG.warning(
-            "alerts come back from another machine only where %s names its collector's feed (tcp://host:port); the "
-            "key must be one that may read: `avaliacoes keys add NAME --reader` there",
+            "alerts come back from a collector elsewhere only where %s names its feed (tcp://host:port); the key must be one "
+            "that may read: `avaliacoes keys add NAME --reader` there",
             feed.ENV_FEED_ENDPOINT,
         )
-    return None
+    return given or None
 
 
 _listener: Listener | None = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from avaliacoes.background import finish_pages
 from avaliacoes.log_reader import LogReader
-from contract import alerts, settings
+from contract import alerts, places, settings
 from contract.names import ALERTS, file_name
 from contract.tail import Tail
 from producer import Producer
@@ -82,6 +82,7 @@ class RealTimeLogger:
         self._alerts: Tail | None = None
         self._rows = alerts.Rows()
         self._autostart = autostart and os.environ.get("AVALIACOES_AUTOSTART", "1") != "0"
+        self._endpoint = endpoint or os.environ.get(places.ENV_ENDPOINT) or None
         self._desk: AlertDesk | None = None
         #: What waits to be told to `on_alert` callbacks; tested by every log call, so as cheap as can be.
         self._news: Sized = ()
@@ -210,7 +211,7 @@ class RealTimeLogger:
 
         desk.heard = True
         self._desk, self._news = desk, desk.news
-        listener().watch(self.base_path, self.session, desk, self._autostart)
+        listener().watch(self.base_path, self.session, desk, self._autostart, self._endpoint)
 
     def _tell(self) -> None:
         if self._desk is not None:

@@ -6,7 +6,6 @@ A user's own rules have names too, which the data folder's configuration or an i
 from __future__ import annotations
 
 import contextlib
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +46,8 @@ def known(base: Path | None) -> set[str]:
         with contextlib.suppress(config.ConfigRefused):
             plugins = config.load(base).get("plugins")
             found.update(plugins if isinstance(plugins, dict) else ())
+    from importlib import metadata  # slow to load, and few need it
+
     found.update(point.name for point in metadata.entry_points(group=ENTRY_POINTS))
     return found
 

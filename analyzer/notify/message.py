@@ -53,6 +53,7 @@ def _unique(names: Iterable[str]) -> list[str]:
 def _fault(bad: Sequence[Entry], more: int) -> str:
     lines = [
         f"{one.level} in {one.session}, step {one.step}: {one.message or one.rule}{_figures(one)}"
+        + ("; the run has ended" if one.state == ENDED else "")
         for one in bad[:_DETAILED]
     ]
     runs = _unique(one.session for one in bad[_DETAILED:])

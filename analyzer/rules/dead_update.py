@@ -15,7 +15,7 @@ class DeadUpdate(Rule):
 
     Dead: below `least` for `patience` records (or 1 % of the run, or twice as long as it was dead before and then moved; half of
     `patience` where the learning rate is logged as 0).  ERROR, but INFO where the learning rate has come down to
-    nothing (a schedule's end), where the record is of one component only (it may be frozen), or where the run has learned and its
+    nothing (a schedule's end; WARNING when the run goes on so for a tenth of its length), where the record is of one component only (it may be frozen), or where the run has learned and its
     rate is zero.  Also dead: `approx_kl` within `no_kl` of 0 (the policy does not move) for twice the patience while the outcome is bad: WARNING.
     Thrown about: above `most` in three of the last ten records and the outcome is bad: WARNING, else INFO.  Clear: in range.
 
@@ -78,7 +78,8 @@ class DeadUpdate(Rule):
         if rate is not None and rate.n:
             top = max(rate.cells.values or [rate.last])
             if rate.last <= 0.01 * top and self._moved:
-                level, text = INFO, f"{text}; the learning rate has come down to {rate.last:.3g}"
+                over = self._still > max(4 * self.limit.patience, 0.1 * series.n)
+                level, text = WARNING if over else INFO, f"{text}; the learning rate has come down to {rate.last:.3g}"
             elif rate.last == 0:
                 patience = round(max(self.limit.patience / 2, 0.01 * series.n))
                 text += "; the learning rate is 0" + ("" if self._moved else " since the start")

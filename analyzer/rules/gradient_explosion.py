@@ -6,7 +6,7 @@ import math
 from types import SimpleNamespace
 from typing import ClassVar
 
-from analyzer.context import Run
+from analyzer.context import LEARNED, Run
 from analyzer.rules.base import BETWEEN, CLEAR, ERROR, INFO, WARNING, Answer, Finding, Limit, Rule
 from analyzer.series import Series
 
@@ -19,7 +19,7 @@ class GradientExplosion(Rule):
     `warm_up` records. Huge: x above `huge` times the documented limit since the start, no baseline to jump from.
 
     INFO: the documented limit (`gradient_threshold_high`) is crossed, or a jump.  WARNING: a jump or huge for `patience` records
-    (or 1 % of the run) and the outcome is bad.  ERROR: the same with a jump of two decades, or huge.  Clear: below the
+    (or 1 % of the run) and the outcome is bad; a jump of `converged` decades after learning has ended.  ERROR: the same with a jump of two decades, or huge.  Clear: below the
     documented limit and within half of `decades`.
 
     Source: decades over a slow baseline from the pilot in the project's corpus; that single spikes are normal, ZClip
@@ -33,6 +33,9 @@ class GradientExplosion(Rule):
     limits: ClassVar[tuple[Limit, ...]] = (
         Limit("gradient_threshold_high", 10.0, 1e-12, 1e300, "the documented limit, as in plot_config"),
         Limit("decades", 1.0, 0.1, 100.0, "a tenfold norm is outside of what batches and schedules do"),
+        Limit(
+            "converged", 3.0, 0.1, 100.0, "decades; a run that has learned and no longer improves has no reason for it"
+        ),
         Limit("huge", 100.0, 1.0, 1e300, "times the documented limit; healthy runs were seen at 40 times"),
         Limit("patience", 5, 0, 1e6, "records; single spikes are normal"),
         Limit("warm_up", 8, 1, 1e6, "records before there is a baseline; PPO has few"),
@@ -65,6 +68,8 @@ class GradientExplosion(Rule):
         lasting = self._held > max(limit.patience, 0.01 * series.n)
         if jumped:
             level = INFO if not (lasting and outcome.bad) else ERROR if jump > 2.0 else WARNING
+            if level == INFO and lasting and jump > limit.converged and outcome.state == LEARNED:
+                level = WARNING
             text = f"{series.name} {series.middle:.4g} is {10 ** min(jump, 300):.3g} times what is usual for this run ({usual:.3g})"
             return Finding(
                 level, text, series.middle, 10.0 ** min(self._base + limit.decades, 300), usual, series.count

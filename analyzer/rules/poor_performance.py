@@ -14,7 +14,7 @@ class PoorPerformance(Rule):
     """Rewards without any gain over the first level, by levels of an eighth of the run and their own noise.
 
     No monitor knows what a good reward is; it can see whether any was gained.  The same: every reward so far was the same, for
-    `same` episodes: WARNING.  No gain: by 4 standard errors and 1 %, after `never` episodes, `never_corroborated` where another rule is loud about
+    `same` episodes (or the last ones were, below the best level): WARNING.  No gain: by 4 standard errors and 1 %, after `never` episodes, `never_corroborated` where another rule is loud about
     the inside, half of the planned steps (and 20 episodes), or at the end of the run: WARNING.
     INFO: the documented threshold, the mean of the last `poor_performance_window` episodes is not above that of the first.
     Clear: neither.
@@ -44,15 +44,28 @@ class PoorPerformance(Rule):
     def __init__(self, limit: SimpleNamespace | None = None) -> None:
         super().__init__(limit)
         self._same = True
+        self._alike = 0
+        self._last = 0.0
 
     def judge(self, series: Series, run: Run) -> Answer:
         limit = self.limit
         if series.low != series.high or series.high != series.head[0]:
             self._same = False
+        self._alike = self._alike + series.count if series.low == series.high == self._last else 0
+        self._last = series.last
+        p = progress(series)
+        if (
+            self._alike >= limit.same
+            and p is not None
+            and p.gained
+            and series.last < p.best - 3.0 * p.apart
+            and not self._same
+        ):
+            text = f"every {series.name} of the last {self._alike} episodes was {series.last:.4g}, below the best level of {p.best:.4g}"
+            return Finding(WARNING, text, series.last, None, p.best, self._alike)
         if self._same and series.n >= limit.same:
             text = f"every {series.name} so far was {series.last:.4g}, for {series.n} episodes"
             return Finding(WARNING, text, series.last, None, series.last, series.n, onset=series.started)
-        p = progress(series)
         if p is not None and not p.moving:
             others = list(run.signs.values())
             planned = run.part is not None and run.part >= 0.5 and series.n >= 20

@@ -26,7 +26,7 @@ class RewardCollapse(Rule):
     A run has something to lose when its best level lies above its first by 4 standard errors, also against the differences
     of whole levels, and by a fifth of its scale. The best level is kept: later cells must not dilute it.
     INFO: `half` of the gain is lost.  WARNING: `most` of it, or `corroborated` of it where the policy, the gradients, the value
-    function or the learning rate broke too, for `patience` episodes (or 2 % of them) and `experience` of all steps.  ERROR: all of it for four times as long.
+    function or the learning rate broke too, or half in a fall of `steep` times what neighbouring levels differ, for `patience` episodes (or 2 % of them) and `experience` of all steps.  ERROR: all of it for four times as long.
     Clear: half is recovered.
 
     Healthy agents lose two thirds for a while (DQN and A2C on CartPole), hence `most`. Source: pilot in the project's corpus.
@@ -40,6 +40,7 @@ class RewardCollapse(Rule):
         Limit("half", 0.5, 0.0, 1e300, "share of the gain"),
         Limit("most", 0.85, 0.0, 1e300, "share of the gain; healthy agents were seen to lose 0.75 for a while"),
         Limit("corroborated", 0.6, 0.0, 1e300, "share of the gain, with another signal"),
+        Limit("steep", 10.0, 1.0, 1e300, "times the usual difference of neighbouring levels"),
         Limit("settled", 40, 8, 1e6, "episodes before a gain counts"),
         Limit("patience", 20, 0, 1e6, "episodes"),
         Limit("experience", 0.02, 0.0, 1.0, "share of all steps so far; failing agents have short episodes"),
@@ -78,7 +79,9 @@ class RewardCollapse(Rule):
         others = [run.signs[rule] for rule in _CORROBORATES if rule in run.signs]
         jump = run.rate_jump()
         level, patience = INFO, round(max(limit.patience, 0.02 * series.n))
-        if lost > limit.most or (lost > limit.corroborated and (others or jump)):
+        # Healthy agents dip by what their levels differ anyway; from a steady level a fall by many times that is none of it.
+        steep = self._best - q.mean > limit.steep * p.apart
+        if lost > limit.most or (lost > limit.corroborated and (others or jump)) or steep:
             self._fell += series.count
             self._fell_at = run.step if self._fell_at is None else self._fell_at
             if self._fell > patience and run.step - self._fell_at > limit.experience * run.step:

@@ -13,9 +13,10 @@ from analyzer.series import Series
 class Slowdown(Rule):
     """Steps per second, where they are logged, against their own baseline.
 
-    Baseline: the median of the run's cells before the drop, frozen while the condition holds.  Slow: all of the last `patience` values
-    below `share` of it: INFO.  WARNING: the same, and the baseline was steady (its middle half within a fifth) over at least 50
-    records: off-policy agents slow down once, when they begin to learn, and an averaged rate creeps.  Clear: above `again`.
+    Baseline: the median of the run's cells while it is not slow; steady where the lower quartile is above 0.7 of it
+    and the last value not far below the first ones, over at least `settled` records.  Slow: all of the last `patience` values (or a tenth of the run) below `share` of it: INFO; WARNING below
+    `loud` of a steady one. Off-policy agents slow down once, when they begin to learn, and an averaged rate creeps: neither
+    leaves a steady baseline.  Clear: above `again`.
     """
 
     name: ClassVar[str] = "slowdown"
@@ -23,8 +24,10 @@ class Slowdown(Rule):
     action: ClassVar[str] = "Look at other processes on the machine, at memory that fills, and at what is done per step"
     limits: ClassVar[tuple[Limit, ...]] = (
         Limit("share", 0.5, 0.0, 1.0, "of the usual rate"),
+        Limit("loud", 0.35, 0.0, 1.0, "of the usual rate: more than what another job on the machine costs"),
         Limit("again", 0.7, 0.0, 1.0, "of the usual rate"),
-        Limit("patience", 20, 1, 64, "records; evaluations and checkpoints take a moment"),
+        Limit("patience", 10, 1, 64, "records; evaluations and checkpoints take a moment"),
+        Limit("settled", 10, 2, 1e6, "records before there is a baseline"),
     )
 
     def __init__(self, limit: SimpleNamespace | None = None) -> None:
@@ -33,20 +36,22 @@ class Slowdown(Rule):
         self._steady = False
 
     def judge(self, series: Series, run: Run) -> Answer:
-        patience = int(self.limit.patience)
-        recent = series.recent(patience)
-        if self._usual and max(recent) < self.limit.share * self._usual:
-            if len(recent) < patience:
+        limit = self.limit
+        recent = series.recent(max(int(limit.patience), series.n // 10))
+        if self._usual and max(recent) < limit.share * self._usual:
+            if len(recent) < limit.patience:
                 return None
             mean = sum(recent) / len(recent)
-            text = f"{series.name} {mean:.4g} over the last {patience} records is {100 * mean / self._usual:.3g} % of what it was ({self._usual:.4g})"
-            level = WARNING if self._steady else INFO
-            return Finding(level, text, mean, self.limit.share * self._usual, self._usual, patience)
-        if self._usual and series.mean < self.limit.again * self._usual:
+            text = f"{series.name} {mean:.4g} over the last {len(recent)} records is {100 * mean / self._usual:.3g} % of what it was ({self._usual:.4g})"
+            level = WARNING if self._steady and max(recent) < limit.loud * self._usual else INFO
+            return Finding(level, text, mean, limit.share * self._usual, self._usual, len(recent))
+        if self._usual and series.mean < limit.again * self._usual:
             return BETWEEN
+        if self._usual and series.mean < 0.85 * self._usual:
+            return CLEAR  # it may have begun to fall: what is usual stands still
         ordered = sorted(series.cells.values)
-        if ordered and series.n > patience:
+        if series.n >= limit.settled:
             self._usual = ordered[len(ordered) // 2]
-            middle = ordered[len(ordered) // 4 : max(1, 3 * len(ordered) // 4)]
-            self._steady = series.n >= 50 and bool(middle) and middle[-1] - middle[0] <= 0.2 * self._usual
+            head = sum(series.head) / len(series.head)
+            self._steady = ordered[len(ordered) // 4] > 0.7 * self._usual and series.mean > 0.85 * head
         return CLEAR

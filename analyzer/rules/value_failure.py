@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from analyzer.context import FLAT, WORSE, Run
+from analyzer.context import FLAT, LEARNED, WORSE, Run
 from analyzer.rules.base import BETWEEN, CLEAR, INFO, WARNING, Answer, Finding, Limit, Rule
 from analyzer.series import Series
 
@@ -16,7 +16,7 @@ class ValueFailure(Rule):
     """`explained_variance` that stays at 0, and a value loss decades above where it began, while the rewards never rose.
 
     Nothing explained: all of the last 20 values within `nothing` of 0.  Grown: the block's middle value loss more than `decades`
-    above the median of the first values.  WARNING while the outcome is flat or worse; INFO otherwise.  Clear: above ten times `nothing`;
+    above the median of the first values.  WARNING while the outcome is flat or worse (grown: also after learning has ended); INFO otherwise.  Clear: above ten times `nothing`;
     within half of `decades`.
 
     Never explained variance below 0: five of six healthy CartPole runs end there. A value loss that rises is what learning looks
@@ -58,4 +58,6 @@ class ValueFailure(Rule):
             f"{series.name} {series.middle:.4g} is {10 ** min(grown, 300):.3g} times what it was at first ({head:.3g})"
         )
         limit = min(head * 10.0**self.limit.decades, 1e300)
+        if outcome.state == LEARNED:
+            level = WARNING
         return Finding(level, text, series.middle, limit, head, series.count, patience=int(self.limit.patience))

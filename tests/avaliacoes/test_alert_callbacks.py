@@ -460,8 +460,23 @@ def test_alerts_from_another_machine(
     assert logging_until(integration, one_more)
     integration.end_session()
     analyst.close()
-    assert told[0]["rule"] == "non_finite" and not service.is_running(here, "analyzer")
+    assert told[0]["rule"] == "non_finite" and not (here / ".avaliacoes" / "analyzer.log").exists()
     assert not (here / file_name("alerts", session)).exists()
+
+
+def test_a_feed_elsewhere_that_nobody_named_is_asked_for(
+    place: Path, tmp_path: Path, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a collector elsewhere and no word of its feed, that is said, once, and no analyzer is started for nothing."""
+    nobody = f"ipc://{place.parent}/nobody.sock"
+    with caplog.at_level(logging.WARNING, "avaliacoes"):
+        integration = create_integrated_logger(place, endpoint=nobody)
+        integration.on_alert(print)
+        integration.start_session()
+        assert until(lambda: feed.ENV_FEED_ENDPOINT in caplog.text)
+        assert not until(lambda: caplog.text.count(feed.ENV_FEED_ENDPOINT) > 1, 0.6)  # two more looks
+    assert not (place / ".avaliacoes" / "analyzer.log").exists()
+    integration._logger.close(timeout=0.1)  # type: ignore[union-attr] - nobody will take the records
 
 
 def test_nothing_runs_where_nobody_asked(collector: Path) -> None:

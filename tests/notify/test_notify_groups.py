@@ -139,6 +139,7 @@ def test_a_run_that_ended_while_it_fired_is_told() -> None:
     watch.take("a")
     assert watch.take("a", state="ended") == "ended"
     assert watch.at(10) == [groups.FIRST] and "[ERROR]" in watch.messages[-1].title
+    assert "loss is NaN; the run has ended" in watch.messages[-1].text
 
 
 def test_an_error_is_repeated_and_given_up_after_a_day() -> None:
