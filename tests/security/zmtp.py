@@ -22,9 +22,15 @@ def message(parts: list[bytes]) -> bytes:
 
 
 class HandMadePeer:
-    """Connected to an ipc or tcp endpoint as an XPUB; everything it is sent is read and thrown away."""
+    """Connected to an ipc or tcp endpoint as an XPUB; everything it is sent is read and thrown away.
 
-    def __init__(self, endpoint: str, kind: bytes = b"XPUB") -> None:
+    Args:
+        answers: whether it answers heartbeats; who does not is cut off after 6 s. Only for a peer that sends whole frames.
+    """
+
+    def __init__(self, endpoint: str, kind: bytes = b"XPUB", answers: bool = False) -> None:
+        self._answers = answers
+        self._sending = threading.Lock()
         if endpoint.startswith("ipc://"):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.connect(endpoint.removeprefix("ipc://"))
@@ -49,12 +55,14 @@ class HandMadePeer:
 
     def _throw_away(self) -> None:
         with contextlib.suppress(OSError):
-            while self.socket.recv(1 << 20):
-                pass
+            while data := self.socket.recv(1 << 20):
+                if self._answers and b"\x04PING" in data:
+                    self.send(bytes([4, 5]) + b"\x04PONG")
 
     def send(self, data: bytes) -> None:
         """Bytes as they are (frames made by `message`, or worse)."""
-        self.socket.sendall(data)
+        with self._sending:
+            self.socket.sendall(data)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
