@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from avaliacoes.gradients import measure
 from avaliacoes.real_time_logger import RealTimeLogger
+from avaliacoes.weights import WeightMemory
 from contract import places
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class TrainingLoggerIntegration:
         self._steps: dict[str, int] = {}
         self._episodes = 0
         self._problems: dict[str, int] = {}
+        self._weights = WeightMemory()
 
     @property
     def session(self) -> str | None:
@@ -152,7 +154,8 @@ class TrainingLoggerIntegration:
         """Log the health of gradients.
 
         Args:
-            model: what `avaliacoes.gradients.measure` reads: a torch module after `backward()`, a look-alike, or arrays.
+            model: what `avaliacoes.gradients.measure` reads: a torch module after `backward()` and before any clipping, a
+                look-alike, or arrays. From the second call on a torch module also gives `weight_update_ratio`.
             component: name of the part of the model that this record is about.
             step: training step; by default the one that training has reached.
             manual_data: further fields (`grad_norm`, `grad_zeros_ratio`, `weight_update_ratio`, ...); they win over measured ones.
@@ -163,6 +166,9 @@ class TrainingLoggerIntegration:
         if model is not None and self.gradient_monitoring:
             try:
                 fields.update(measure(model))
+                moved = None if "weight_update_ratio" in manual_data else self._weights.ratio(model)
+                if moved is not None:
+                    fields["weight_update_ratio"] = moved
             except Exception as error:  # a user's model may raise anything; the training goes on
                 self.count_problem("gradients", f"gradients not extracted: {type(error).__name__}: {error}")
         fields.update(manual_data)
