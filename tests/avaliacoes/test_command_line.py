@@ -105,14 +105,14 @@ def test_export_and_import_round_trip(place: Path, session: str, tmp_path: Path)
 
 
 def test_check_exits_by_the_worst_alert(place: Path, session: str) -> None:
-    """check is silent about a healthy enough run and exits 1 on an ERROR alert, as lines and as JSON."""
+    """check exits 2 on an ERROR alert, as lines and as JSON."""
     with create_real_time_logger(place, prefix="bad") as logger:
         for step in range(1000):
             logger.log_gradient_info(step, grad_norm=1e12)
             logger.log_training_step(step, loss=float("nan"))
-    done = _run("check", logger.session, "--base-path", str(place), code=1)
+    done = _run("check", logger.session, "--base-path", str(place), code=2)
     assert "ERROR" in done.stdout
-    found = json.loads(_run("check", "--json", logger.session, "--base-path", str(place), code=1).stdout)
+    found = json.loads(_run("check", "--json", logger.session, "--base-path", str(place), code=2).stdout)
     assert found[logger.session]
 
 
