@@ -61,6 +61,8 @@ def test_a_broken_configuration_is_said_once_and_the_last_good_one_stays(
         other.norms(50.0)
         assert until(lambda: running.rules("s2") == EXPLODED)
         file.write_text('profile = "documented"\n[rules.gradient_explosion]\nenabled = false\n')
+        # What fired by a rule that is off now is over.
+        assert until(lambda: [m["state"] for name, _, m in running.alerts if name == "s1"] == ["firing", "ended"])
         third = 3
 
         def quiet() -> bool:
