@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _KIND: Final = "analyzer"
 #: The service has 5 s to end; what a publisher cannot deliver in this time, its ring and spool keep.
 _CLOSE_S: Final = 2.0
+#: And what the notifier cannot send in this time waits in its state for the next analyzer.
+_NOTIFY_S: Final = 1.0
 #: An alert is rare and small; the default ring would be 64 MiB per session.
 _BUFFER: Final = 1_000
 
@@ -80,6 +83,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--config", metavar="FILE", help="the configuration (default: avaliacoes.toml in the data folder)"
     )
+    made.add_argument(
+        "--test-notify",
+        action="store_true",
+        help="send a trial message to every receiver of [notify] in avaliacoes.toml, say what became of it, and end",
+    )
     made.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return made
 
@@ -97,20 +105,50 @@ def serve(settings: Settings) -> int:
             print(f"analyzer: {error}", file=sys.stderr)
             return service.EXIT_CANNOT_START
         publisher = Publisher(str(settings.base))
+        notifier = None
         try:
             held.announce()
             print(f"analyzer: ready, watching {settings.base}", flush=True)
-            run(settings, stop, publisher, publisher.done)
+            from analyzer.notify.notifier import Notifier  # nobody need wait for it
+
+            notifier = Notifier(settings.base, settings.config)
+            notifier.start()
+            run(settings, stop, publisher, publisher.done, notifier.busy)
         finally:
             publisher.close()
+            told = notifier is None or notifier.close(_NOTIFY_S)
             held.release()
+    if not told:
+        # What is being sent runs in threads that the interpreter would wait for, as long as the receiver likes.
+        sys.stdout.flush()
+        os._exit(service.EXIT_OK)
     return service.EXIT_OK
+
+
+def try_notify(settings: Settings) -> int:
+    """Try every receiver; returns the exit code."""
+    from analyzer.notify.notifier import try_out
+    from analyzer.notify.targets import AppriseMissing
+
+    try:
+        failed = try_out(settings.base, settings.config, lambda text: print(f"analyzer: {text}", file=sys.stderr))
+    except ConfigRefused as error:
+        print(f"analyzer: {error}", file=sys.stderr)
+        return service.EXIT_USAGE
+    except AppriseMissing as error:
+        print(f"analyzer: {error}", file=sys.stderr)
+        return service.EXIT_FAILED
+    return service.EXIT_FAILED if failed else service.EXIT_OK
 
 
 def _check(settings: Settings, strict: bool) -> None:
     """Refuse a wrong configuration while somebody looks; else the loop says it and goes on with the last good one."""
     try:
         tuning.load(settings.base, settings.config)
+        if strict:
+            from analyzer.notify.settings import load
+
+            load(settings.base, settings.config)
     except ConfigRefused:
         if strict:
             raise
@@ -133,6 +171,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SettingsRefused, ConfigRefused) as error:
         print(f"analyzer: {error}", file=sys.stderr)
         return service.EXIT_USAGE
+    if options.test_notify:
+        return try_notify(settings)
     if not options.worker and not options.auto:
         return service.supervise("analyzer", arguments)
     return serve(settings)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import msgpack
 import zmq
 
-from contract import keys, names, service, wire
+from contract import feed, names, wire
 
 #: Messages taken in one go, so that a flood of hints cannot keep the loop from reading.
 _MOST = 2_000
@@ -24,53 +23,26 @@ class Feed:
     def __init__(self, base: Path) -> None:
         self._base = base
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._peer: tuple[object, str] | None = None
+        self._peer: feed.Peer | None = None
         self.socket: zmq.Socket[bytes] | None = None
         self.messages = 0
         self.refused = 0
 
     def find(self) -> bool:
         """Look for the collector; True when the socket is another one than before (or is gone)."""
-        info = service.find(self._base, "collector") or {}
-        endpoint = info.get("feed")
-        peer = (info.get("pid"), endpoint) if isinstance(endpoint, str) else None
+        found = feed.find(self._base)
+        peer = found[0] if found is not None else None
         if peer == self._peer:
             return False
         self._disconnect()
         self._peer = peer
-        if peer is not None:
-            self._connect(peer[1], info)
+        if found is not None:
+            try:
+                self.socket = feed.join(self._context, self._base, found[0][1], found[1], [wire.PREFIX])
+            except (zmq.ZMQError, OSError):
+                # Nobody can connect to it, or not with our keys; the folder is read all the same.
+                self.refused += 1
         return True
-
-    def _connect(self, endpoint: str, announced: dict[str, Any]) -> None:
-        socket = self._context.socket(zmq.SUB)
-        for option, value in (
-            (zmq.LINGER, 0),
-            (zmq.RCVHWM, 1_000),
-            (zmq.RECONNECT_IVL, 50),
-            (zmq.RECONNECT_IVL_MAX, 500),
-            (zmq.HEARTBEAT_IVL, 1_000),
-            (zmq.HEARTBEAT_TIMEOUT, 3_000),
-            (zmq.HANDSHAKE_IVL, 3_000),
-            (zmq.MAXMSGSIZE, 2 * wire.MAX_MESSAGE_BYTES),
-        ):
-            socket.setsockopt(option, value)
-        socket.subscribe(wire.PREFIX)
-        try:
-            found = keys.keys_for(self._base, announced)
-            if found is not None:
-                socket.setsockopt(zmq.CURVE_PUBLICKEY, found.own.public.encode())
-                socket.setsockopt(zmq.CURVE_SECRETKEY, found.own.secret.encode())
-                socket.setsockopt(zmq.CURVE_SERVERKEY, found.server.encode())
-            socket.connect(endpoint)
-        except (
-            zmq.ZMQError,
-            OSError,
-        ):  # nobody can connect to it, or not with our keys; the folder is read all the same
-            socket.close()
-            self.refused += 1
-            return
-        self.socket = socket
 
     def drain(self) -> dict[tuple[str, str], int]:
         """What has come since the last call."""

@@ -28,6 +28,8 @@ _MOST_UNSENT: Final = 10_000
 _SCAN_SHARE: Final = 0.1
 #: Seconds between two looks at the folder that hints of unknown sessions bring about.
 _SOON: Final = 0.05
+#: Seconds of reading until hints, alerts and a wish to stop are looked at again.
+_TURN_S: Final = 0.2
 #: Seconds for what was written but not yet read when asked to end.
 _LAST_READ_S: Final = 1.5
 
@@ -57,10 +59,17 @@ def _say(text: str) -> None:
 class Loop:
     """State of the loop; `turn` is one round of it. Owns everything, shares nothing, needs no lock."""
 
-    def __init__(self, settings: Settings, publish: Publish, done: Done | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        publish: Publish,
+        done: Done | None = None,
+        busy: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._settings = settings
         self._publish = publish
         self._done = done
+        self._others_busy = busy
         self._sessions: dict[str, Session] = {}
         self._settled = memory.load(settings.base)
         self._feed = Feed(settings.base)
@@ -111,10 +120,20 @@ class Loop:
             self._hint(name, category, size)
         if time.monotonic() >= self._next_scan:
             self._look()
-        for session in list(self._sessions.values()):
+        self._read_pending()
+        self._send()
+
+    def _read_pending(self) -> None:
+        """Read a chunk of every file that has more, for `_TURN_S` at most; who had no turn is the first the next time."""
+        end = time.monotonic() + _TURN_S
+        waiting = [session for session in self._sessions.values() if session.pending]
+        for number, session in enumerate(waiting, 1):
             for category in tuple(session.pending):
                 self._read(session, category)
-        self._send()
+            if time.monotonic() > end:
+                for served in waiting[:number]:
+                    self._sessions[served.name] = self._sessions.pop(served.name)
+                return
 
     def _hint(self, name: str, category: str, size: int) -> None:
         session = self._sessions.get(name)
@@ -145,7 +164,7 @@ class Loop:
                 for category, file in files.items():
                     session.hint(category, file.size)
         self._put_away(found, now)
-        if self._sessions:
+        if self._sessions or self._others_busy():
             self._busy = begin
         took = time.thread_time() - work  # work, not time: a frozen look must not put off the next one
         self._next_scan = begin + max(self._settings.scan_s, took / _SCAN_SHARE)
@@ -267,15 +286,22 @@ class Loop:
             _say(f"not published before the end: {alert['rule']} of session {name}")
 
 
-def run(settings: Settings, stop: Stop, publish: Publish, done: Done | None = None) -> None:
+def run(
+    settings: Settings,
+    stop: Stop,
+    publish: Publish,
+    done: Done | None = None,
+    busy: Callable[[], bool] = lambda: False,
+) -> None:
     """Watch `settings.base` until `stop` is set (or, with `auto`, until idle).
 
     Args:
         publish: called with session, step and the alert's fields; `OSError`, `RuntimeError`, `ValueError` from it are
             reported and tried again.
         done: called with a session's name when it has ended and been read to its end.
+        busy: with `auto`, whether somebody else of this process has work left, so that it should not end yet.
     """
-    loop = Loop(settings, publish, done)
+    loop = Loop(settings, publish, done, busy)
     try:
         loop.run(stop)
     finally:

@@ -125,6 +125,8 @@ class Session:
             self._exhausted[category] = self._sizes.get(category, 0)
             return self._new(self.engine.advance(self.pending)) + self._let_go()
         self.grew = time.monotonic()
+        if tail.position >= self._sizes.get(category, tail.position + 1):
+            self.pending.discard(category)  # all that was there: a look that finds nothing can be spared
         if self.engine.finished:
             return self._start_again()  # it goes on after its end: a spool came in, or it was resumed
         alerts = self._judge(category, records)

@@ -16,6 +16,7 @@ import logging
 import os
 import threading
 import weakref
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from avaliacoes.real_time_logger import RealTimeLogger
 from contract import places
 
 if TYPE_CHECKING:
+    from avaliacoes.alert_callbacks import AlertDesk, AlertSubscription, StopOn
     from avaliacoes.csv_files import CsvFollower
     from avaliacoes.patching import Patch
     from avaliacoes.sb3 import MonitoringCallback
@@ -65,6 +67,7 @@ class TrainingLoggerIntegration:
         self._csv: CsvFollower | None = None
         self._patches: list[Patch] = []
         self._last_stats: dict[str, Any] = {}
+        self._desk: AlertDesk | None = None
         self._reset_counters()
         self._pid = os.getpid()
         atexit.register(_end_at_exit, weakref.ref(self))
@@ -99,6 +102,9 @@ class TrainingLoggerIntegration:
 
                 self._csv = CsvFollower(self.base_path, logger.session)
                 self._csv.start()
+            if self._desk is not None:
+                self._desk.new_session(logger._alerts_size())
+                logger._attach(self._desk)
             self._logger = logger
             return logger.session
 
@@ -189,13 +195,92 @@ class TrainingLoggerIntegration:
         if first:
             _LOG.warning("%s (further ones are only counted)", text)
 
-    def create_sb3_callback(self, **options: Any) -> MonitoringCallback:
+    def _asked(self) -> tuple[AlertDesk, int]:
+        """The desk, heard by now if a session is open, and where in the file of alerts it is now."""
+        from avaliacoes.alert_callbacks import AlertDesk
+
+        with self._lock:
+            if self._desk is None:
+                self._desk = AlertDesk()
+            logger = self._logger
+            since = logger._alerts_size() if logger is not None else 0
+            if logger is not None:
+                logger._attach(self._desk)
+            return self._desk, since
+
+    def on_alert(
+        self,
+        callback: Callable[[dict[str, Any]], object],
+        level: str = "INFO",
+        rules: str | Iterable[str] | None = None,
+        resolved: bool = False,
+    ) -> AlertSubscription:
+        """As `RealTimeLogger.on_alert`, for the open session and for those that this integration begins later on.
+
+        Raises:
+            contract.rule_names.RuleRefused: an unknown level or rule; the nearest one is named (a `ValueError`).
+            TypeError: `callback` cannot be called.
+        """
+        from avaliacoes.alert_callbacks import for_callback
+
+        if not callable(callback):
+            raise TypeError(f"on_alert needs something to call, got {callback!r:.80}")
+        selection = for_callback(level, rules, self.base_path)
+        desk, since = self._asked()
+        return desk.add(callback, selection, resolved, since)
+
+    def stop_on(self, what: StopOn = "ERROR") -> AlertSubscription:
+        """Have `should_stop` become true at the first alert of a kind; nothing is raised, the loop decides.
+
+        Args:
+            what: a level ("ERROR": that and worse), a rule's name or several, of these also mixed (a named rule counts from
+                WARNING on: as an INFO it only says that a limit was crossed), or `{rule: level}`.
+
+        Returns:
+            A subscription; its `cancel()` undoes this.
+
+        Raises:
+            contract.rule_names.RuleRefused: an unknown level or rule; the nearest one is named (a `ValueError`).
+            TypeError: none of these.
+        """
+        from avaliacoes.alert_callbacks import for_stop
+
+        selection = for_stop(what, self.base_path)
+        desk, since = self._asked()
+        return desk.stop_on(selection, since)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether an alert that `stop_on` names has come since the session began. What waits is told first, on this thread."""
+        desk = self._desk
+        if desk is None:
+            return False
+        if desk.news:
+            desk.deliver()
+        return desk.stopped_by is not None
+
+    @property
+    def stopped_by(self) -> dict[str, Any] | None:
+        """The alert that made `should_stop` true, or None."""
+        return self._desk.stopped_by if self._desk is not None else None
+
+    def reset_stop(self) -> None:
+        """Go on: `should_stop` is false until another alert comes."""
+        if self._desk is not None:
+            self._desk.stopped_by = None
+
+    def create_sb3_callback(self, stop_on: StopOn | None = None, **options: Any) -> MonitoringCallback:
         """A Stable-Baselines3 callback that logs the training into this integration's session.
 
         It begins a session if none is open when `learn` begins, and ends it after `learn` in that case only.
 
+        Args:
+            stop_on: end `learn` at the step after the first alert of this kind, see `stop_on`; `stopped_by` says which.
+            options: further arguments of `avaliacoes.sb3.MonitoringCallback`.
+
         Raises:
             ImportError: stable-baselines3 is not installed.
+            contract.rule_names.RuleRefused: `stop_on` names an unknown level or rule; the nearest one is named.
         """
         try:
             from avaliacoes.sb3 import MonitoringCallback
@@ -203,7 +288,7 @@ class TrainingLoggerIntegration:
             raise ImportError(
                 "create_sb3_callback needs stable-baselines3 and torch: pip install 'avaliacoes[sb3]'"
             ) from error
-        return MonitoringCallback(self, **options)
+        return MonitoringCallback(self, stop_on=stop_on, **options)
 
     def patch_existing_logger(self, logger_instance: Any, method_name: str) -> None:
         """Log whatever goes through `logger_instance.method_name(...)` too, until `end_session`.
@@ -221,7 +306,8 @@ class TrainingLoggerIntegration:
 
     def get_current_stats(self) -> dict[str, Any]:
         """Statistics of the open session, of the last one after `end_session`: those of
-        `RealTimeLogger.get_real_time_stats()`, and step, episodes, problems (counts by kind), patched methods."""
+        `RealTimeLogger.get_real_time_stats()`, and step, episodes, problems (counts by kind), patched methods, and
+        calls to `on_alert` callbacks."""
         with self._lock:
             logger = self._logger
             if logger is not None:
@@ -233,6 +319,7 @@ class TrainingLoggerIntegration:
                 "episodes": self._episodes,
                 "problems": dict(self._problems),
                 "patched": [patch.describe() for patch in self._patches],
+                "alert_callbacks": self._desk.figures() if self._desk is not None else None,
             }
 
     def end_session(self) -> None:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterable, Sized
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avaliacoes.background import finish_pages
 from avaliacoes.log_reader import LogReader
-from contract import alerts, settings
-from contract.lines import Record
+from contract import alerts, places, settings
 from contract.names import ALERTS, file_name
 from contract.tail import Tail
 from producer import Producer
 from producer.client import DEFAULT_BUFFER, DEFAULT_FLUSH_S
+
+if TYPE_CHECKING:
+    from avaliacoes.alert_callbacks import AlertDesk, AlertSubscription
 
 __all__ = ["LogReader", "RealTimeLogger", "create_real_time_logger"]
 
@@ -77,7 +80,12 @@ class RealTimeLogger:
         self._performance = stream("performance")
         self._finished = False
         self._alerts: Tail | None = None
-        self._alerts_seen: list[Record] = []
+        self._rows = alerts.Rows()
+        self._autostart = autostart and os.environ.get("AVALIACOES_AUTOSTART", "1") != "0"
+        self._endpoint = endpoint or os.environ.get(places.ENV_ENDPOINT) or None
+        self._desk: AlertDesk | None = None
+        #: What waits to be told to `on_alert` callbacks; tested by every log call, so as cheap as can be.
+        self._news: Sized = ()
 
     @property
     def session(self) -> str:
@@ -97,26 +105,38 @@ class RealTimeLogger:
     def log_training_step(self, /, step: int, **metrics: Any) -> None:
         """Log losses, learning rate and the like of one update."""
         self._training(step, metrics)
+        if self._news:
+            self._tell()
 
     def log_gradient_info(self, /, step: int, **gradient_data: Any) -> None:
         """Log gradient figures: `grad_norm` (L2), `grad_zeros_ratio` (0 to 1), `weight_update_ratio`, `component`."""
         self._gradients(step, gradient_data)
+        if self._news:
+            self._tell()
 
     def log_convergence_metrics(self, /, step: int, **convergence_data: Any) -> None:
         """Log figures of convergence."""
         self._convergence(step, convergence_data)
+        if self._news:
+            self._tell()
 
     def log_reward_info(self, /, step: int, **reward_data: Any) -> None:
         """Log an episode: `episode_reward`, `episode_length` (steps), anything else."""
         self._rewards(step, reward_data)
+        if self._news:
+            self._tell()
 
     def log_performance_metrics(self, /, step: int, **performance_data: Any) -> None:
         """Log speed and resources, `fps` for example."""
         self._performance(step, performance_data)
+        if self._news:
+            self._tell()
 
     def log(self, /, category: str, step: int, **metrics: Any) -> None:
         """Log to any category, named `[a-z][a-z0-9_]*`; another name is made to fit and counted."""
         self._producer.log(category, step, metrics)
+        if self._news:
+            self._tell()
 
     def get_real_time_stats(self) -> dict[str, Any]:
         """The state of this session's records.
@@ -133,11 +153,79 @@ class RealTimeLogger:
         if self._alerts is None:
             self._alerts = Tail(self.base_path / file_name(ALERTS, self.session))
         try:
-            self._alerts_seen = (self._alerts_seen + self._alerts.read_new(limit=1 << 20))[-1000:]
+            for event in self._alerts.read_new(limit=1 << 20):
+                self._rows.update(event)
             minutes = settings.load(self.base_path)["alert_retention_minutes"]
         except OSError:
             return []
-        return alerts.active(self._alerts_seen, time.time(), 60.0 * minutes)
+        return self._rows.shown(time.time(), 60.0 * minutes)
+
+    def on_alert(
+        self,
+        callback: Callable[[dict[str, Any]], object],
+        level: str = "INFO",
+        rules: str | Iterable[str] | None = None,
+        resolved: bool = False,
+    ) -> AlertSubscription:
+        """Have `callback(alert)` called when the analyzer raises an alert on this session.
+
+        It is called on the thread of a log call, the next one after the alert: it may stop, change or save the training.
+        What it raises is counted and said once, never passed on (but `SystemExit` and `KeyboardInterrupt`). An analyzer is
+        started in the background where none runs.
+
+        Args:
+            callback: gets the alert as a dict (`contract.alerts`): `rule`, `level`, `message`, `value`, `step`, ...
+            level: alerts of this level and worse; "INFO" is all.
+            rules: only these rules.
+            resolved: also call it when an alert it was told of is over (`state` "resolved" or "ended").
+
+        Returns:
+            A subscription; its `cancel()`, or the end of a `with` block on it, undoes this.
+
+        Raises:
+            contract.rule_names.RuleRefused: an unknown level or rule; the nearest one is named (a `ValueError`).
+            TypeError: `callback` cannot be called.
+        """
+        from avaliacoes.alert_callbacks import AlertDesk, for_callback
+
+        if not callable(callback):
+            raise TypeError(f"on_alert needs something to call, got {callback!r:.80}")
+        selection = for_callback(level, rules, self.base_path)
+        since = self._alerts_size()
+        desk = self._desk or AlertDesk()
+        made = desk.add(callback, selection, resolved, since)
+        self._attach(desk)
+        return made
+
+    def _alerts_size(self) -> int:
+        try:
+            return (self.base_path / file_name(ALERTS, self.session)).stat().st_size
+        except OSError:
+            return 0
+
+    def _attach(self, desk: AlertDesk) -> None:
+        """From now on put this session's alerts onto `desk`, and deliver them with the log calls."""
+        if self._desk is desk and desk.heard:
+            return
+        from avaliacoes.alert_listener import listener
+
+        desk.heard = True
+        self._desk, self._news = desk, desk.news
+        listener().watch(self.base_path, self.session, desk, self._autostart, self._endpoint)
+
+    def _tell(self) -> None:
+        if self._desk is not None:
+            self._desk.deliver()
+
+    def _detach(self) -> None:
+        """Deliver what has come, and hear no more."""
+        if self._desk is not None:
+            from avaliacoes.alert_listener import forget
+
+            desk, self._desk, self._news = self._desk, None, ()
+            forget(desk)
+            desk.heard = False
+            desk.deliver()
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until everything logged so far is on disk; True if it is within `timeout` seconds."""
@@ -146,6 +234,7 @@ class RealTimeLogger:
     def close(self, timeout: float | None = None) -> bool:
         """End the session. When it returns True, everything logged is on disk; see `Producer.close`."""
         done = self._producer.close(timeout)
+        self._detach()
         self._finish_pages()
         return done
 
@@ -159,6 +248,7 @@ class RealTimeLogger:
 
     def __exit__(self, *error: Any) -> None:
         self._producer.__exit__(*error)
+        self._detach()
         self._finish_pages()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ The callback adds nothing to the model itself, so saving a model during training
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,10 +17,14 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from avaliacoes.alert_callbacks import for_stop
 from avaliacoes.gradient_watch import GradientWatch
 
 if TYPE_CHECKING:
+    from avaliacoes.alert_callbacks import AlertSubscription, StopOn
     from avaliacoes.logger_integration import TrainingLoggerIntegration
+
+_LOG = logging.getLogger("avaliacoes")
 
 #: What SB3 calls a metric -> what this project's users, rules and panels call it.
 NAMES: Final = {
@@ -63,13 +68,26 @@ class MonitoringCallback(BaseCallback):
         integration: where the records go.
         update_every: environment steps between two training records of off-policy algorithms.
         verbose: as in every SB3 callback.
+        stop_on: alerts that end `learn`, see `TrainingLoggerIntegration.stop_on`; also without it, `learn` ends when the
+            integration's `should_stop` becomes true.
+
+    Raises:
+        contract.rule_names.RuleRefused: `stop_on` names an unknown level or rule.
     """
 
     def __init__(
-        self, integration: TrainingLoggerIntegration, update_every: int = OFF_POLICY_EVERY, verbose: int = 0
+        self,
+        integration: TrainingLoggerIntegration,
+        update_every: int = OFF_POLICY_EVERY,
+        verbose: int = 0,
+        stop_on: StopOn | None = None,
     ) -> None:
         super().__init__(verbose)
         self._integration = integration
+        self._stop_on = stop_on
+        self._stopping: AlertSubscription | None = None
+        if stop_on is not None:
+            for_stop(stop_on, integration.base_path)
         self._update_every = max(1, int(update_every))
         self._watch: GradientWatch | None = None
         self._writer: _Writer | None = None
@@ -103,11 +121,16 @@ class MonitoringCallback(BaseCallback):
             for position, info in enumerate(infos):
                 if "episode" in info:
                     self._guarded(partial(self._episode, position, info["episode"]))
-        return True
+        return not self._integration.should_stop or self._stop()
 
     def _on_training_end(self) -> None:
         self._guarded(lambda: self._after_update(last=True))
         self._guarded(self._finish)
+
+    @property
+    def stopped_by(self) -> dict[str, Any] | None:
+        """The alert that ended `learn`, or None."""
+        return self._integration.stopped_by
 
     # --- the parts ------------------------------------------------------------------------------------------------
 
@@ -116,6 +139,9 @@ class MonitoringCallback(BaseCallback):
         if self._integration.session is None:
             self._integration.start_session(type(self.model).__name__.lower())
             self._opened_session = True
+        self._integration.reset_stop()
+        if self._stop_on is not None:
+            self._stopping = self._integration.stop_on(self._stop_on)
         self._last_update = self._update_number()
         self._last_record_at = self.num_timesteps
         self._speed_from = (time.monotonic(), self.num_timesteps)
@@ -134,7 +160,21 @@ class MonitoringCallback(BaseCallback):
             self._watch = GradientWatch(policy, optimizers.values())
             self._watch.start()
 
+    def _stop(self) -> bool:
+        alert = self._integration.stopped_by or {}
+        _LOG.warning(
+            "learn() ends at step %d: %s %s: %s",
+            self.num_timesteps,
+            alert.get("level"),
+            alert.get("rule"),
+            alert.get("message"),
+        )
+        return False
+
     def _finish(self) -> None:
+        if self._stopping is not None:
+            self._stopping.cancel()
+            self._stopping = None
         if self._watch is not None:
             self._watch.stop()
             self._watch = None

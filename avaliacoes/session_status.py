@@ -23,7 +23,7 @@ class SessionStatus:
         self.base = base
         self.session = session
         self.life = lifecycle.SessionLife()
-        self.alerts: list[Record] = []
+        self._rows = alerts.Rows()
         self._lifecycle = Tail(base / names.file_name(names.LIFECYCLE, session))
         self._alerts = Tail(base / names.file_name(names.ALERTS, session))
         self._counts: dict[str, tuple[int, int]] = {}
@@ -55,7 +55,8 @@ class SessionStatus:
         now = time.time() if now is None else now
         for record in self._lifecycle.read_new():
             self.life.update(record)
-        self.alerts += self._alerts.read_new()
+        for event in self._alerts.read_new():
+            self._rows.update(event)
         last: dict[str, Record] = {}
         rates: dict[str, float] = {}
         records: dict[str, int] = {}
@@ -71,7 +72,7 @@ class SessionStatus:
             last[category] = {name: value for name, value in recent[-1].items() if name not in RESERVED}
             rates[category] = _rate(times, now)
         by_level: dict[str, list[Record]] = {level: [] for level in alerts.LEVELS}
-        for alert in alerts.active(self.alerts, now, retention_s):
+        for alert in self._rows.shown(now, retention_s):
             by_level.setdefault(str(alert.get("level")), []).append(
                 {name: value for name, value in alert.items() if name not in RESERVED}
             )

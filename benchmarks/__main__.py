@@ -24,6 +24,8 @@ MEASUREMENTS = {
     "throughput": "what one collector stores, and its memory",
     "many_trainers": "a thousand light trainers",
     "latency": "log call to disk, log call to alert",
+    "feedback": "alert published to trainer told, and what asking costs",
+    "many_sessions": "one analyzer, 200 sessions at once",
     "reading": "the last records of a gigabyte",
     "restart": "a collector started again on a gigabyte",
     "footprint": "the trainer's memory, and the import",

@@ -49,7 +49,7 @@ def load(base: Path, given: Path | None = None) -> dict[str, Any]:
     path = config_file(base, given)
     try:
         text = path.read_bytes()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         if given is None:
             return {}
         raise ConfigRefused(f"{path}: no such file; expected a configuration in TOML") from error

@@ -52,7 +52,7 @@ class Tail:
             rest = b""
             at = self.position
             while at < stop or (rest and not found and at < end):
-                data = os.pread(fd, min(_CHUNK, end - at), at)
+                data = os.pread(fd, min(_CHUNK, (stop if at < stop else end) - at), at)
                 if not data:
                     break
                 at += len(data)

@@ -48,6 +48,7 @@ class Link:
             (zmq.IMMEDIATE, 1),
             (zmq.XPUB_NODROP, 1),
             (zmq.SNDHWM, 4 * WINDOW_BATCHES),
+            (zmq.RCVHWM, 0),  # acks are small and few; at a limit libzmq may abort the trainer, see `contract.feed`
             (zmq.LINGER, 0),
             (zmq.RECONNECT_IVL, 50),
             (zmq.RECONNECT_IVL_MAX, 1000),

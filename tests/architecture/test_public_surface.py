@@ -97,6 +97,18 @@ def test_integration() -> None:
     assert callable(integration.create_sb3_callback)
 
 
+def test_back_to_the_trainer() -> None:
+    """What a training asks for to be told of its alerts, and how it sees that it should stop."""
+    integration = logger_integration.TrainingLoggerIntegration
+    for owner in (integration, real_time_logger.RealTimeLogger):
+        assert parameters(owner.on_alert) == {"callback": NOTHING, "level": "INFO", "rules": None, "resolved": False}
+    assert parameters(integration.stop_on) == {"what": "ERROR"}
+    assert parameters(integration.create_sb3_callback)["stop_on"] is None
+    for name in ("should_stop", "stopped_by"):
+        assert isinstance(getattr(integration, name), property)
+    assert parameters(integration.reset_stop) == {}
+
+
 def test_commands() -> None:
     """The console script's commands."""
     assert set(COMMANDS) >= {"up", "demo", "status", "tail", "report", "check", "export", "import"}

@@ -49,7 +49,7 @@ def test_a_run_from_start_to_report(place: Path, monitor: RealTimeMonitor) -> No
     assert status["session"] == session and status["state"] == "running" and not status["monitoring"]
     assert status["records"]["training"] == 600 and status["last"]["rewards"]["episode_reward"] == 7.0
     assert status["rates"]["training"] > 0
-    assert "gradient_explosion" in {alert["rule"] for alert in status["alerts"]["ERROR"]}
+    assert "gradient_explosion" in {alert["rule"] for level in status["alerts"].values() for alert in level}
     assert Path(status["dashboard"]).is_file()
     report = Path(monitor.export_analysis_report())
     assert "gradient_explosion" in report.read_text("utf-8")
