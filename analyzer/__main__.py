@@ -23,18 +23,30 @@ _KIND: Final = "analyzer"
 _CLOSE_S: Final = 2.0
 #: And what the notifier cannot send in this time waits in its state for the next analyzer.
 _NOTIFY_S: Final = 1.0
+#: An alert that follows another soon finds the producer still there.
+_IDLE_S: Final = 5.0
 #: An alert is rare and small; the default ring would be 64 MiB per session.
 _BUFFER: Final = 1_000
 
 
 class Publisher:
-    """Alerts as records of category `alerts`, by one producer per session, made when its first alert comes."""
+    """Alerts as records of category `alerts`, by one producer per session, made when an alert comes.
+
+    A producer has threads, sockets and a ring of its own: what has delivered everything and had nothing to say for
+    `_IDLE_S` is let go, so that two hundred sessions cost what the few that alert right now cost.
+    """
 
     def __init__(self, base: str) -> None:
         self._base = base
         self._producers: dict[str, Producer] = {}
+        self._used: dict[str, float] = {}
+
+    @property
+    def producers(self) -> int:
+        return len(self._producers)
 
     def __call__(self, session: str, step: int, metrics: dict[str, Any]) -> None:
+        self._used[session] = time.monotonic()
         producer = self._producers.get(session)
         if producer is None:
             from producer import Producer
@@ -44,8 +56,16 @@ class Publisher:
             )
         producer.log("alerts", step, metrics)
 
+    def tidy(self, idle_s: float = _IDLE_S) -> None:
+        """Let go of the producers that have been idle for so long."""
+        before = time.monotonic() - idle_s
+        for session in [name for name in self._producers if self._used[name] <= before]:
+            if not self._producers[session].counts()["waiting"]:
+                self.done(session)
+
     def done(self, session: str) -> None:
         """Deliver and let go of a session's producer."""
+        self._used.pop(session, None)
         producer = self._producers.pop(session, None)
         if producer is not None:
             producer.close(timeout=0.5)
@@ -111,9 +131,14 @@ def serve(settings: Settings) -> int:
             print(f"analyzer: ready, watching {settings.base}", flush=True)
             from analyzer.notify.notifier import Notifier  # nobody need wait for it
 
-            notifier = Notifier(settings.base, settings.config)
+            notifier = told_by = Notifier(settings.base, settings.config)
             notifier.start()
-            run(settings, stop, publisher, publisher.done, notifier.busy)
+
+            def each_look() -> bool:
+                publisher.tidy()
+                return told_by.busy()
+
+            run(settings, stop, publisher, publisher.done, each_look)
         finally:
             publisher.close()
             told = notifier is None or notifier.close(_NOTIFY_S)

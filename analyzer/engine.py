@@ -18,7 +18,7 @@ from typing import Any, Final
 from analyzer.batch import Intake
 from analyzer.immediate import Immediate
 from analyzer.judge import Judge
-from analyzer.life import Cause, Event
+from analyzer.life import Cause, Event, Row
 from analyzer.streams import Block, Stream
 from analyzer.tuning import Tuning
 from contract import names
@@ -93,10 +93,15 @@ class Engine:
         return self._judge.failed
 
     @property
+    def firing_rows(self) -> dict[str, Row]:
+        """Alerts whose condition has not ended, by the id of their row."""
+        rows = [row for _, immediate in self._streams.values() for row in immediate.rows]
+        return {row.id: row for row in (*rows, *self._judge.rows.values()) if row.firing}
+
+    @property
     def firing(self) -> int:
-        """Alerts whose condition has not ended."""
-        at_once = sum(row.firing for _, immediate in self._streams.values() for row in immediate.rows)
-        return at_once + sum(row.firing for row in self._judge.rows.values())
+        """How many alerts fire."""
+        return len(self.firing_rows)
 
     def update(self, category: str, record: dict[str, Any]) -> list[Event]:
         """The events, usually none, that follow from one record of `category`."""

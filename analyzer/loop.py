@@ -64,12 +64,12 @@ class Loop:
         settings: Settings,
         publish: Publish,
         done: Done | None = None,
-        busy: Callable[[], bool] = lambda: False,
+        each_look: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings = settings
         self._publish = publish
         self._done = done
-        self._others_busy = busy
+        self._each_look = each_look
         self._sessions: dict[str, Session] = {}
         self._settled = memory.load(settings.base)
         self._feed = Feed(settings.base)
@@ -164,7 +164,8 @@ class Loop:
                 for category, file in files.items():
                     session.hint(category, file.size)
         self._put_away(found, now)
-        if self._sessions or self._others_busy():
+        others = self._each_look()
+        if self._sessions or others:
             self._busy = begin
         took = time.thread_time() - work  # work, not time: a frozen look must not put off the next one
         self._next_scan = begin + max(self._settings.scan_s, took / _SCAN_SHARE)
@@ -291,7 +292,7 @@ def run(
     stop: Stop,
     publish: Publish,
     done: Done | None = None,
-    busy: Callable[[], bool] = lambda: False,
+    each_look: Callable[[], bool] = lambda: False,
 ) -> None:
     """Watch `settings.base` until `stop` is set (or, with `auto`, until idle).
 
@@ -299,9 +300,10 @@ def run(
         publish: called with session, step and the alert's fields; `OSError`, `RuntimeError`, `ValueError` from it are
             reported and tried again.
         done: called with a session's name when it has ended and been read to its end.
-        busy: with `auto`, whether somebody else of this process has work left, so that it should not end yet.
+        each_look: called at every look at the folder; says, for `auto`, whether somebody else of this process has work
+            left, so that it should not end yet.
     """
-    loop = Loop(settings, publish, done, busy)
+    loop = Loop(settings, publish, done, each_look)
     try:
         loop.run(stop)
     finally:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from analyzer.check import judge_files
 from analyzer.engine import Engine
-from analyzer.life import Event
+from analyzer.life import Cause, Event, Row
 from analyzer.tuning import Tuning
 from contract import names
 from contract.folder import DataFile, sessions
@@ -78,6 +78,8 @@ class Session:
     #: Sizes at which nothing was left to read but half a line, which may stay half for ever.
     _exhausted: dict[str, int] = field(default_factory=dict)
     _known: set[str] = field(default_factory=set)
+    #: What fired when other settings came into force.
+    _left: dict[str, Row] = field(default_factory=dict)
     #: How often it was begun again because records came too late for their order.
     _anew: int = 0
     odd_lifecycle: int = 0
@@ -104,6 +106,7 @@ class Session:
         """Judge by other settings: limits from now on, another set of rules from the first record on."""
         before, self.tuning = self.tuning, tuning
         if (before.profile, before.off, before.own) != (tuning.profile, tuning.off, tuning.own):
+            self._left.update(self.engine.firing_rows)
             return self._start_again()
         self.engine.take(tuning)
         return []
@@ -120,7 +123,7 @@ class Session:
         if not records and tail.position == before:
             self.pending.discard(category)
             self._exhausted[category] = self._sizes.get(category, 0)
-            return self._new(self.engine.advance(self.pending))
+            return self._new(self.engine.advance(self.pending)) + self._let_go()
         self.grew = time.monotonic()
         if tail.position >= self._sizes.get(category, tail.position + 1):
             self.pending.discard(category)  # all that was there: a look that finds nothing can be spared
@@ -164,6 +167,19 @@ class Session:
                 self._known.add(event["id"])
                 fresh.append(event)
         return fresh
+
+    def _let_go(self) -> list[Event]:
+        """What fired under other settings and does not under these is over, once the session is judged up to now."""
+        if self.pending or not self._left:
+            return []
+        left, self._left = self._left, {}
+        firing = self.engine.firing_rows
+        events: list[Event] = []
+        for name, row in left.items():
+            if name not in firing:
+                cause = Cause("settings", row.episodes, *row.last)
+                events += row.end(cause, "other settings are in force now, under which this does not fire")
+        return self._new(events)
 
     def silent(self, now: float, clock: float) -> list[Event]:
         """What the clock alone can tell: heartbeats that stay away, at unix time `now`, monotonic `clock`.

@@ -63,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    import gc
     from dataclasses import replace
 
     from analyzer import tuning
@@ -70,6 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from analyzer.engine import Engine
     from analyzer.sources import find
 
+    gc.disable()  # millions of records come and go without a cycle among them; the process ends with this command
     base = places.base_path(arguments.base_path)
     found: dict[str, list[dict[str, Any]]] = {}
     worst = EXIT_CLEAN

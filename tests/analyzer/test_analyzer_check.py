@@ -72,7 +72,7 @@ def test_json_has_the_alert_records(place: Path) -> None:
     """--json prints every event with all its fields, under the run's name."""
     write(place / "training_bad.jsonl", *losses(200, broken=150))
     found = json.loads(cli(place, "--json", code=2).stdout)["bad"]
-    assert [event for event in found if event["rule"] == "non_finite"][0]["evidence"]["metric"] == "loss"
+    assert next(event for event in found if event["rule"] == "non_finite")["evidence"]["metric"] == "loss"
     assert {"id", "row", "fires", "message", "action", "onset_step", "baseline"} <= set(found[0])
 
 

@@ -138,3 +138,36 @@ def test_memory_does_not_grow_with_the_records(place: Path) -> None:
     finally:
         tracemalloc.stop()
     assert held[1][1] < 4 * held[0][1] and held[1][1] < 4_000_000
+
+
+def test_the_producers_of_quiet_sessions_are_let_go(place: Path, spawn: Spawn, until: Until) -> None:
+    """Alerts of thirty sessions go out by thirty producers, which leave when they are idle; a later alert finds its way, and
+    what a missing collector has not taken is not let go."""
+    from analyzer.__main__ import Publisher
+
+    collector = spawn(
+        "-m", "collector", "--base-path", str(place), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    assert until(lambda: service.find(place, "collector"))
+    publisher = Publisher(str(place))
+    sessions = names("run")[:30]
+    try:
+        for number, session in enumerate(sessions):
+            publisher(session, 1, {"id": f"{number:016x}", "rule": "non_finite", "state": "firing"})
+        assert publisher.producers == 30
+
+        def tidied() -> bool:
+            publisher.tidy(0.0)
+            return publisher.producers == 0
+
+        assert until(tidied, 60)
+        publisher(sessions[0], 2, {"id": "f" * 16, "rule": "crashed", "state": "firing"})
+        assert until(lambda: len(ids(place, sessions[0])) == 2) and all(len(ids(place, s)) == 1 for s in sessions[1:])
+        assert until(tidied, 60)
+        collector.kill()
+        collector.wait()
+        publisher(sessions[1], 2, {"id": "e" * 16, "rule": "crashed", "state": "firing"})
+        publisher.tidy(0.0)
+        assert publisher.producers == 1
+    finally:
+        publisher.close()
