@@ -207,7 +207,7 @@ class Sender(threading.Thread):
             self._nap.relied = True
             self._nap.pause(RELIED_ROUND_S)
             self._nap.relied = False
-        elif waiting and now - max(self.progress_at, self._inflight[0].at) > _STUCK_S + self._ack_patience():
+        elif self._stands_still(now):
             self._wait_socket(round(1000 * _STUCK_ROUND_S))
         elif sent or self._anything_new():
             self._nap.pause(self._interval())
@@ -216,6 +216,11 @@ class Sender(threading.Thread):
             if not self._anything_new():
                 self._wait_socket(round(_DOZE_S * 1000))
             self._nap.on = False
+
+    def _stands_still(self, now: float) -> bool:
+        """Whether something was sent long ago, and since then nothing at all was acknowledged."""
+        sent = [stream.moved_at for stream in self._streams if stream.sent_seq > stream.acked]
+        return bool(sent) and now - max(self.progress_at, min(sent)) > _STUCK_S + self._ack_patience()
 
     def _interval(self) -> float:
         """Seconds to the next round: short while records come in numbers, else the longest that was allowed.

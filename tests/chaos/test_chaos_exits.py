@@ -57,4 +57,6 @@ def _all_endings(trainer: Callable[..., Any], place: Path, tally: Tally) -> None
     for how, (_, state, status) in ENDINGS.items():
         assert state_of(place, how) == state, how
         ends = [(event["event"], event.get("status")) for event in ends_of(place, how)]
+        if status:  # a process that had to end before all was delivered left the rest to be adopted
+            ends = [end for end in ends if end != ("adopted", None)]
         assert ends == ([("end", status)] if status else [("adopted", None)]), how

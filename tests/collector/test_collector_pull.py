@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from raw_producer import numbers, payload_of, read_lines, record, status, write_ring
 
+from collector import store
 from collector.counts import Counts
 from collector.ingest import Ingest
 from collector.people import People
@@ -178,6 +179,40 @@ def test_what_is_taken_begins_where_the_socket_ended(place: Path) -> None:
     ring.unlink()
     look(puller, ingest, 1002.0)
     assert puller.due_in(1002.0) is None
+    puller.close()
+
+
+def test_under_power_durability_the_ring_is_told_after_the_sync(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the disk syncs what was taken out of a ring, nothing of it is acknowledged there; afterwards all of it is."""
+    places.prepare_base(place)
+    records = [record(n) for n in range(8)]
+    ring = write_ring(place, "a" * 12, S, [("training", 0, records[:5])])
+    page, live = page_of(ring)
+    live.wish = RELIED
+    live.note_current(1, 0)
+    with ring.open("r+b") as file:
+        file.write(page)
+    ingest = Ingest(place, Counts(say=lambda _text: None), People(), power=True)
+    puller = Puller(place, ingest)
+    heard(ingest)
+    seen: list[int] = []
+    monkeypatch.setattr(store, "sync_data", lambda fd: seen.append(page_of(ring)[1].stored(1).next_seq))
+    look(puller, ingest, 1000.0)
+    assert seen == [0] and page_of(ring)[1].stored(1).next_seq == 5
+
+    def broken(_fd: int) -> None:
+        raise OSError(5, "the disk is broken")
+
+    monkeypatch.setattr(store, "sync_data", broken)
+    size, more = len(payload_of(records[:5])), payload_of(records[5:])
+    with ring.open("r+b") as file:
+        file.seek(blocks.blocks_offset(4) + size)
+        file.write(more)
+        file.seek(blocks.heads_offset())
+        file.write((8 << 32 | size + len(more)).to_bytes(8, "little"))
+    look(puller, ingest, 1000.1)
+    _, after = page_of(ring)
+    assert (after.stored(1).next_seq, after.beat) == (5, 0)
     puller.close()
 
 
