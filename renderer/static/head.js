@@ -60,7 +60,7 @@ const Head = (() => {
     const empty = !run.series.size;
     $('waiting').hidden = !empty;
     $('main').hidden = empty && !(run.alerts && run.alerts.rows.length);
-    if (empty) say($('waiting'), s.active ? 'Waiting for records. This page fills by itself as soon as the first ones are there.' : 'This session has logged no metrics.');
+    if (empty) say($('waiting'), run.at < 0 ? 'Loading…' : s.active ? 'Waiting for records. This page fills by itself as soon as the first ones are there.' : 'This session has logged no metrics.');
   }
   function notes(texts) {
     const list = $('notes'), key = texts.join('\n');

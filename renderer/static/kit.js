@@ -67,12 +67,13 @@ const Kit = (() => {
     return cached.get(name);
   }
   const HUES = 8;
-  /** The colour of a run or group: chosen by hand, else the next of the set when it is first seen, then kept. */
-  function colour(name) {
+  /** The colour of a run or group: chosen by hand, else the next of the set when it is first drawn, then kept; unless it is to be `drawn`, none yet. */
+  function colour(name, drawn = true) {
     const own = choice('colours', {})[name];
     if (own) return own;
     let places = choice('places', {});
     if (!(name in places)) {
+      if (!drawn) return css('--faint');
       chooseIn('places', name, (choice('placed', 0)) % HUES);
       choose('placed', choice('placed', 0) + 1);
       places = choice('places', {});

@@ -5,7 +5,7 @@ const Runs = (() => {
   const SEED = '[-_.]?(?:seed|s|run|trial|rep)[-_.]?\\d+(?=$|[-_.])|[-_.]?\\d{8}_\\d{6}(?:[-_.]\\d+)?';
   const MOST = 8;
   const state = { chosen: null, filter: '', latest: choice('latest', false), group: choice('group', false), sort: choice('sort', ['started', -1]), metric: choice('compare', ''), regex: choice('seeds', SEED) };
-  let change = () => {}, pattern = compile(state.regex), signature = '';
+  let known = null, change = () => {}, pattern = compile(state.regex), signature = '';
 
   function compile(text) { try { return new RegExp(text, 'gi'); } catch { return null; } }
   /** The name of the group that a run belongs to: its own without seed and time. */
@@ -16,6 +16,11 @@ const Runs = (() => {
   const newest = () => listed().filter((r) => r.live !== false).sort((p, q) => (q.started || 0) - (p.started || 0));
   /** Names of the runs to draw: chosen by hand, else the newest one, or those active, or the newest few; of them, those that match. */
   function shown() {
+    const key = [Data.listing.runs, state.latest, state.chosen, state.filter];
+    if (!known || key.some((part, i) => part !== known.key[i])) known = { key, names: select() };
+    return known.names;
+  }
+  function select() {
     const there = new Set(listed().filter((r) => r.live !== false).map((r) => r.session));
     let names;
     if (state.latest) names = newest().slice(0, 1).map((r) => r.session);
@@ -81,7 +86,7 @@ const Runs = (() => {
     box.setAttribute('aria-label', `Show ${name} in the charts`);
     box.addEventListener('change', () => pick(name, box.checked));
     swatch.type = 'color';
-    swatch.value = Kit.colour(id);
+    swatch.value = Kit.colour(id, on);
     swatch.setAttribute('aria-label', `Colour of ${id}`);
     swatch.title = 'Colour; double-click for the usual one';
     swatch.addEventListener('change', () => { chooseIn('colours', id, swatch.value); Kit.themes.forEach((f) => f()); update(true); });

@@ -248,7 +248,7 @@ def test_table_and_csv_have_what_is_seen(opened: BrowserPage) -> None:
 @pytest.mark.parametrize(
     ("change", "pill", "says"),
     [
-        ({"state": {"name": "stalled", "last_record": -42.0}}, "stalled", "Last record 4"),
+        ({"state": {"name": "stalled", "last_record": -42.0}}, "stalled", " ago. records are coming in"),
         ({"state": {"name": "finished", "active": False, "ended": -5.0, "text": "ended normally"}}, "finished", "ended normally"),
         ({"state": {"name": "crashed", "active": False, "error": "ValueError: x"}}, "crashed", "ValueError: x"),
         ({"services": {"analyzer": False}}, "running", "The analyzer is not running: alerts are not being looked for."),
@@ -281,7 +281,7 @@ def test_the_time_since_the_last_record_counts_on(opened: BrowserPage) -> None:
     run.write()
     open_one(opened, run)
     said = opened.text("#reason")
-    assert said.startswith(("Last record 4", "Last record 5"))
+    assert said.startswith("Last record ")
     opened.shows(f"document.getElementById('reason').textContent !== {said!r}")
 
 
