@@ -13,6 +13,7 @@ const Charts = (() => {
     responsive: false,
   };
   const touch = matchMedia('(pointer: coarse)').matches;
+  document.documentElement.classList.toggle('touch', touch);
   const MOST_DRAWN = 48;
   const charts = new Map(); // id -> Chart
   const inSight = new Set(),
@@ -87,8 +88,9 @@ const Charts = (() => {
       sizes.observe(this.plot);
       this.area.addEventListener('pointermove', (e) => Readout.over(this, e));
       this.area.addEventListener('pointerleave', () => Readout.leave());
-      this.area.addEventListener('pointerdown', () => {
+      this.area.addEventListener('pointerdown', (e) => {
         this.held = !touch;
+        if (touch) Readout.over(this, e);
       });
       this.area.addEventListener('dblclick', () => View.look(null));
     }
