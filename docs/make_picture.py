@@ -3,7 +3,7 @@
     python docs/make_picture.py [--seconds 90] [--prefix cartpole_seed1]
 
     dashboard.png        the page of one run
-    dashboard-dark.png   the same, dark, brought to an alert where there is one
+    dashboard-dark.png   that of a run that does not learn, dark, brought to its gradient explosion
     compare.png          the page of all runs of the demo
 
 Needs Chromium with its driver (`apt install chromium chromium-driver`), selenium, and the project installed.
@@ -64,9 +64,11 @@ def main() -> int:
             browser = started(binary, Path(folder) / "profile")
             try:
                 photograph(browser, one, arguments.output / "dashboard.png")
-                photograph(browser, base / "dashboard.html", arguments.output / "compare.png", 8)
                 browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]})  # fmt: skip
-                photograph(browser, one, arguments.output / "dashboard-dark.png", press="#alert-list .go")
+                sick = min(base.glob("dashboard_*sabotaged*.html"), default=one)
+                photograph(browser, sick, arguments.output / "dashboard-dark.png", press="#alert-list .ERROR .go")
+                browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+                photograph(browser, base / "dashboard.html", arguments.output / "compare.png")
             finally:
                 browser.quit()
         finally:

@@ -36,7 +36,10 @@ IMAGE: Final = "image"
 TABLES: Final = "tables"
 
 #: The page's script, one file per idea; each may use those before it, at any time those after it.
-SCRIPTS: Final = ("kit.js", "data.js", "smooth.js", "tiles.js", "view.js", "figure.js", "charts.js", "readout.js", "panels.js", "alerts.js", "head.js", "runs.js", "app.js")  # fmt: skip
+SCRIPTS: Final = (
+    "kit.js", "blocks.js", "data.js", "smooth.js", "tiles.js", "view.js", "marks.js", "figure.js", "charts.js", "readout.js", "panels.js", "alerts.js", "head.js",
+    "runs.js", "summary.js", "keys.js", "app.js",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

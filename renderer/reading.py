@@ -234,7 +234,7 @@ class Reading(Generic[S]):
             span = (self.last_time or 0.0) - (self.first_time or 0.0)
             return self.data_records / span if span > 0 else 0.0
         start = min(self.life.started or math.inf, self.first_time or math.inf)
-        begin = start if now - start < _RATE_OVER_S else math.floor(now - _RATE_OVER_S) + 1
+        begin = start if now - _RATE_OVER_S < start <= now else math.floor(now - _RATE_OVER_S) + 1
         count = sum(n for second, n in self._lately.items() if math.floor(begin) <= second <= now + 1)
         return count / max(1.0, now - begin)
 

@@ -3,23 +3,41 @@
   'use strict';
   const { page, $, choice, choose, say, tell, make } = Kit;
   const all = page.session === null;
-  const HIDDEN_S = 15, GONE_S = 120, LOST_S = 5;
+  const HIDDEN_S = 15,
+    GONE_S = 120,
+    LOST_S = 5;
   const how = { kind: choice('smooth', 'mean'), w: choice('w', 0.9), records: choice('records', null) };
-  let outliers = choice('outliers', false), timer = 0, marks = [];
+  let outliers = choice('outliers', false),
+    timer = 0,
+    marks = [];
 
   function shown() {
     const names = all ? Runs.shown() : [page.session];
     return names.map((n) => Data.run(n)).filter((r) => !all || r.manifest);
   }
-  const settings = () => { const r = shown().find((one) => one.manifest); return (r && r.manifest.settings) || {}; };
+  const settings = () => {
+    const r = shown().find((one) => one.manifest);
+    return (r && r.manifest.settings) || {};
+  };
   const records = () => how.records ?? settings().moving_average_window ?? 20;
   function smoothing() {
-    const n = records(), slow = how.kind === 'ema' ? { kind: 'ema', w: how.w ** 0.2 } : { kind: 'mean', records: 5 * n };
+    const n = records(),
+      slow = how.kind === 'ema' ? { kind: 'ema', w: how.w ** 0.2 } : { kind: 'mean', records: 5 * n };
     return { kind: how.kind, w: how.w, records: n, slow };
   }
   const grouping = () => (all && Runs.state.group ? Runs.groupOf : null);
-  Charts.settings.env = (chart) => ({ runs: shown(), how: smoothing(), log: chart && chart.log, hidden: chart ? chart.hidden : new Set(), outliers, groupOf: grouping(), alerts: marks, touch: Charts.touch, settings: limits(),
-    trendOver: settings().convergence_window || 50 });
+  Charts.settings.env = (chart) => ({
+    runs: shown(),
+    how: smoothing(),
+    log: chart && chart.log,
+    hidden: chart ? chart.hidden : new Set(),
+    outliers,
+    groupOf: grouping(),
+    alerts: marks,
+    touch: Charts.touch,
+    settings: limits(),
+    trendOver: settings().convergence_window || 50,
+  });
   const limits = () => ({ gradient_threshold_high: 10, gradient_threshold_low: 1e-8, zeros_ratio_threshold: 0.5, ...settings() });
 
   // ---- what arrives
@@ -33,15 +51,24 @@
     plan();
   });
   /** What came since is taken in one go; a page that falls behind skips states, never data. */
-  function plan() { if (!planned) { planned = true; setTimeout(take, document.hidden ? 1000 : 30); } }
+  function plan() {
+    if (!planned) {
+      planned = true;
+      setTimeout(take, document.hidden ? 1000 : 30);
+    }
+  }
   async function take() {
     planned = false;
-    const { touched, alerts } = waiting, runs = shown();
+    const { touched, alerts } = waiting,
+      runs = shown();
     waiting.touched = new Set();
     waiting.alerts = waiting.shape = waiting.head = false;
     if (page.mode === 'plotly') Panels.update(runs);
     head();
-    if (alerts) { marks = Alerts.marks(runs); Charts.markAll(); }
+    if (alerts) {
+      marks = Alerts.marks(runs);
+      Charts.markAll();
+    }
     Alerts.show(shown, alerts);
     if (touched.size) Charts.markAll((chart) => chart.spec.keys.some((key) => touched.has(key)));
     if (touched.size && !View.state.range) for (const chart of Charts.inSight) Charts.mark(chart);
@@ -50,16 +77,34 @@
     await Kit.breathe();
     Charts.paint();
   }
-  function head() { if (all) { Head.folder(Data.listing, shown()); Runs.update(); legend(); } else Head.session(Data.run(page.session)); }
+  function head() {
+    if (all) {
+      Head.folder(Data.listing, shown());
+      Runs.update();
+      legend();
+    } else Head.session(Data.run(page.session));
+  }
   /** Which colour is which run: once for all charts of the page of all, in sight while they scroll. */
   function legend() {
-    const groups = grouping(), runs = shown().map((r) => r.name), of = new Map();
-    for (const name of runs) { const key = groups ? groups(name) : name; of.set(key, (of.get(key) || 0) + 1); }
-    const list = [...of].map(([name, n]) => [n > 1 || !groups ? name : runs.find((r) => groups(r) === name), n]), key = JSON.stringify(list.map(([name]) => [name, Kit.colour(name)]));
+    const groups = grouping(),
+      runs = shown().map((r) => r.name),
+      of = new Map();
+    for (const name of runs) {
+      const key = groups ? groups(name) : name;
+      of.set(key, (of.get(key) || 0) + 1);
+    }
+    const list = [...of].map(([name, n]) => [n > 1 || !groups ? name : runs.find((r) => groups(r) === name), n]),
+      key = JSON.stringify(list.map(([name]) => [name, Kit.colour(name)]));
     $('legend').hidden = !all || !list.length;
     if ($('legend').dataset.key === key) return;
     $('legend').dataset.key = key;
-    $('legend').replaceChildren(...list.map(([name, n]) => { const swatch = make('span', 'swatch'); swatch.style.setProperty('--swatch', Kit.colour(name)); return make('li', '', swatch, Kit.cut(name, 60), n > 1 ? make('span', 'hint', `mean and band of ${n}`) : ''); }));
+    $('legend').replaceChildren(
+      ...list.map(([name, n]) => {
+        const swatch = make('span', 'swatch');
+        swatch.style.setProperty('--swatch', Kit.colour(name));
+        return make('li', '', swatch, Kit.cut(name, 60), n > 1 ? make('span', 'hint', `mean and band of ${n}`) : '');
+      }),
+    );
   }
   function refresh(force) {
     const runs = shown();
@@ -79,48 +124,63 @@
     const names = all ? Runs.shown() : [page.session];
     await Promise.all(names.map((n) => Data.follow(Data.run(n))));
     clearTimeout(timer);
-    const active = all || names.some((n) => { const r = Data.run(n); return r.active || !r.manifest; });
+    const active =
+      all ||
+      names.some((n) => {
+        const r = Data.run(n);
+        return r.active || !r.manifest;
+      });
     const usual = all ? Data.listing.refresh : (Data.run(page.session).manifest || page).refresh;
     const lost = !all && Data.run(page.session).missing > 5;
-    const every = document.hidden ? HIDDEN_S : lost ? LOST_S : active ? Math.max(0.2, usual || 1) : Math.min(GONE_S, 10 * Math.max(1, usual || 1));
-    if (!all && Data.run(page.session).inline) { timer = setTimeout(poll, 60000); return; }
+    const every = document.hidden
+      ? HIDDEN_S
+      : lost
+        ? LOST_S
+        : active
+          ? Math.max(0.2, usual || 1)
+          : Math.min(GONE_S, 10 * Math.max(1, usual || 1));
+    if (!all && Data.run(page.session).inline) {
+      timer = setTimeout(poll, 60000);
+      return;
+    }
     timer = setTimeout(poll, every * 1000);
   }
-  document.addEventListener('visibilitychange', () => { if (!document.hidden && (all || !Data.run(page.session).inline)) poll(); });
-  setInterval(() => { if (!document.hidden) { head(); Alerts.show(shown); } }, 1000);
+  document.addEventListener('visibilitychange', () => {
+    if (!document.hidden && (all || !Data.run(page.session).inline)) poll();
+  });
+  setInterval(() => {
+    if (!document.hidden) {
+      head();
+      Alerts.show(shown);
+    }
+  }, 1000);
 
-  // ---- every metric in one table
-  function summary() {
-    const box = $('table');
-    box.hidden = all || !shown().some((r) => r.series.size);
-    if (box.hidden) return;
-    const run = shown()[0], series = [...run.series.values()];
-    say($('table-count'), `${series.length} series`);
-    if (!box.open) return;
-    const rows = series.slice(0, 500).map((s) => {
-      const st = (s.stat() || []), cell = (v) => make('td', '', v), bad = make('td', st[1] ? 'bad' : '', Kit.count(st[1] ?? 0));
-      return make('tr', '', cell(s.category), cell([s.metric, s.component, s.child ? `child ${s.producer.slice(-4)}` : ''].filter(Boolean).join(' · ')), cell(Kit.count(st[0])), bad, ...[2, 3, 4, 6, 8, 9].map((i) => cell(Kit.short(st[i]))));
-    });
-    const table = box.querySelector('table');
-    table.tHead.replaceChildren(make('tr', '', ...['Category', 'Metric', 'Records', 'Not finite', 'First', 'Last', 'Lowest', 'Highest', 'Mean', 'Mean of last tenth'].map((h) => { const th = make('th', '', h); th.scope = 'col'; return th; })));
-    table.tBodies[0].replaceChildren(...rows);
-    const texts = Object.entries(run.texts);
-    $('texts').replaceChildren(...(texts.length ? [make('dl', 'said', ...texts.flatMap(([name, value]) => [make('dt', '', name), make('dd', '', String(value))]))] : []));
-  }
+  const summary = () => Summary.show(all ? null : shown()[0]);
   $('table').addEventListener('toggle', summary);
 
   // ---- controls
-  const KINDS = [['mean', 'Moving average'], ['ema', 'EMA'], ['none', 'None']];
+  const KINDS = [
+    ['mean', 'Moving average'],
+    ['ema', 'EMA'],
+    ['none', 'None'],
+  ];
   const toSlider = () => (how.kind === 'ema' ? Math.round(-Math.log10(1 - how.w) * 250) : Math.round((Math.log10(records()) / 5) * 1000));
   function fromSlider(v) {
-    if (how.kind === 'ema') { how.w = Math.min(0.9999, Number((1 - 10 ** (-v / 250)).toFixed(v > 750 ? 5 : v > 500 ? 4 : 3))); choose('w', how.w); } else { how.records = Math.max(1, Number((10 ** ((v / 1000) * 5)).toPrecision(2))); choose('records', how.records); }
+    if (how.kind === 'ema') {
+      how.w = Math.min(0.9999, Number((1 - 10 ** (-v / 250)).toFixed(v > 750 ? 5 : v > 500 ? 4 : 3)));
+      choose('w', how.w);
+    } else {
+      how.records = Math.max(1, Number((10 ** ((v / 1000) * 5)).toPrecision(2)));
+      choose('records', how.records);
+    }
   }
   function controls() {
     const slider = $('smooth');
     $('kind').value = how.kind;
     slider.disabled = how.kind === 'none';
     if (Number(slider.value) !== toSlider()) slider.value = toSlider();
-    const text = how.kind === 'ema' ? String(how.w) : how.kind === 'mean' ? `${Kit.count(records())} ${records() === 1 ? 'record' : 'records'}` : '';
+    const text =
+      how.kind === 'ema' ? String(how.w) : how.kind === 'mean' ? `${Kit.count(records())} ${records() === 1 ? 'record' : 'records'}` : '';
     say($('smooth-value'), text);
     tell(slider, 'aria-valuetext', text);
     for (const axis of View.AXES) tell($(`axis-${axis}`), 'aria-pressed', String(View.state.axis === axis));
@@ -133,12 +193,46 @@
     say($('theme'), `◐ ${theme}`);
     $('theme').setAttribute('aria-label', `Colours: ${theme}`);
   }
-  function smooth(kind) { how.kind = kind; choose('smooth', kind); controls(); Charts.markAll(); Charts.paint(); }
-  function slide(v) { fromSlider(Math.max(0, Math.min(1000, v))); controls(); Charts.markAll(); Charts.paint(); }
-  function setOutliers(on) { outliers = on; choose('outliers', on); controls(); Charts.markAll(); Charts.paint(); }
-  function nextTheme() { const order = ['auto', 'light', 'dark'], next = order[(order.indexOf(choice('theme', 'auto')) + 1) % 3]; choose('theme', next); Kit.setTheme(next); controls(); Alerts.show(shown, true); if (all) Runs.update(true); }
-  const search = (text) => { Panels.filter(text); View.put('q', text); };
-  $('kind').replaceChildren(...KINDS.map(([value, label]) => { const o = make('option', '', label); o.value = value; return o; }));
+  function smooth(kind) {
+    how.kind = kind;
+    choose('smooth', kind);
+    controls();
+    Charts.markAll();
+    Charts.paint();
+  }
+  function slide(v) {
+    fromSlider(Math.max(0, Math.min(1000, v)));
+    controls();
+    Charts.markAll();
+    Charts.paint();
+  }
+  function setOutliers(on) {
+    outliers = on;
+    choose('outliers', on);
+    controls();
+    Charts.markAll();
+    Charts.paint();
+  }
+  function nextTheme() {
+    const order = ['auto', 'light', 'dark'],
+      next = order[(order.indexOf(choice('theme', 'auto')) + 1) % 3];
+    choose('theme', next);
+    Kit.setTheme(next);
+    controls();
+    Alerts.show(shown, true);
+    if (all) Runs.update(true);
+  }
+  const search = (text) => {
+    Panels.filter(text);
+    View.put('q', text);
+  };
+  $('kind').replaceChildren(
+    ...KINDS.map(([value, label]) => {
+      const o = make('option', '', label);
+      o.value = value;
+      return o;
+    }),
+  );
   $('kind').addEventListener('change', () => smooth($('kind').value));
   $('smooth').addEventListener('input', () => slide(Number($('smooth').value)));
   $('search').addEventListener('input', () => search($('search').value));
@@ -150,32 +244,38 @@
   $('reset').addEventListener('click', () => View.look(null));
   $('theme').addEventListener('click', nextTheme);
   $('keys-open').addEventListener('click', () => $('keys').showModal());
-  $('keys').addEventListener('click', (e) => { if (e.target === $('keys')) $('keys').close(); });
+  $('keys').addEventListener('click', (e) => {
+    if (e.target === $('keys')) $('keys').close();
+  });
   View.listeners.add(controls);
   const KEYS = {
-    '/': () => { $('search').focus(); $('search').select(); }, '?': () => $('keys').showModal(), 0: () => View.look(null), Escape: () => View.look(null), '+': () => View.zoom(0.5, shown()), '=': () => View.zoom(0.5, shown()),
-    '-': () => View.zoom(2, shown()), ArrowLeft: () => View.pan(-0.25, shown()), ArrowRight: () => View.pan(0.25, shown()), x: () => View.setAxis(View.AXES[(View.AXES.indexOf(View.state.axis) + 1) % 3]),
-    s: () => slide(toSlider() - 40), S: () => slide(toSlider() + 40), o: () => setOutliers(!outliers), d: nextTheme, n: () => Alerts.step(1, shown), p: () => Alerts.step(-1, shown),
-    l: () => { const c = current(); if (c) c.setLog(!c.log); }, t: () => { const c = current(); if (c) c.setTable(!c.table); },
+    '/': () => {
+      $('search').focus();
+      $('search').select();
+    },
+    '?': () => $('keys').showModal(),
+    0: () => View.look(null),
+    Escape: () => View.look(null),
+    '+': () => View.zoom(0.5, shown()),
+    '=': () => View.zoom(0.5, shown()),
+    '-': () => View.zoom(2, shown()),
+    ArrowLeft: () => View.pan(-0.25, shown()),
+    ArrowRight: () => View.pan(0.25, shown()),
+    x: () => View.setAxis(View.AXES[(View.AXES.indexOf(View.state.axis) + 1) % 3]),
+    s: () => slide(toSlider() - 40),
+    S: () => slide(toSlider() + 40),
+    o: () => setOutliers(!outliers),
+    d: nextTheme,
+    n: () => Alerts.step(1, shown),
+    p: () => Alerts.step(-1, shown),
+    l: () => Keys.chart((c) => c.setLog(!c.log)),
+    t: () => Keys.chart((c) => c.setTable(!c.table)),
   };
-  function current() {
-    const root = document.activeElement && document.activeElement.closest('.chart');
-    const at = root || document.querySelector('.chart:hover');
-    return at ? Charts.charts.get(at.dataset.chart) : null;
-  }
-  addEventListener('keydown', (e) => {
-    if (e.ctrlKey || e.metaKey || e.altKey || $('keys').open) return;
-    const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName) && e.target.type !== 'checkbox';
-    if (typing) { if (e.key === 'Escape') { e.target.blur(); if (e.target.id === 'search') { e.target.value = ''; search(''); } } return; }
-    const act = KEYS[e.key];
-    if (!act || (e.target.closest('.sheet') && e.key.startsWith('Arrow'))) return;
-    e.preventDefault();
-    act();
-  });
-
+  Keys.listen(KEYS, () => search(''));
   /** The chart library. Its part for maps brings a style of its own, which the page's policy refuses and nothing here needs: it is not put in. */
   async function library() {
-    const { head } = document, put = head.appendChild;
+    const { head } = document,
+      put = head.appendChild;
     head.appendChild = (e) => (e.tagName === 'STYLE' && e.textContent.includes('maplibregl') ? e : put.call(head, e));
     const there = await Data.load(page.plotly);
     delete head.appendChild;
@@ -187,7 +287,10 @@
   $('home').hidden = all;
   $('tiles').hidden = all;
   $('tools').hidden = page.mode !== 'plotly';
-  if (View.get('q')) { $('search').value = View.get('q'); Panels.filter(View.get('q')); }
+  if (View.get('q')) {
+    $('search').value = View.get('q');
+    Panels.filter(View.get('q'));
+  }
   if (all) Runs.start(() => refresh(true));
   controls();
   if (page.mode === 'image' && !all) {
@@ -196,11 +299,43 @@
     img.src = page.image;
     $('panels').append(make('section', 'card picture', img));
     let drawn = 0;
-    Data.listeners.add((event) => { const at = event.kind === 'manifest' && event.run.manifest ? event.run.manifest.drawn : 0; if (at && at !== drawn) { drawn = at; img.src = `${page.image}?t=${at}`; } });
-  } else if (page.mode === 'tables' || page.mode === 'image') $('panels').append(make('p', 'card empty', 'No charts: the renderer found neither plotly nor matplotlib. `pip install plotly` brings them; the table below has the numbers.'));
+    Data.listeners.add((event) => {
+      const at = event.kind === 'manifest' && event.run.manifest ? event.run.manifest.drawn : 0;
+      if (at && at !== drawn) {
+        drawn = at;
+        img.src = `${page.image}?t=${at}`;
+      }
+    });
+  } else if (page.mode === 'tables' || page.mode === 'image')
+    $('panels').append(
+      make(
+        'p',
+        'card empty',
+        'No charts: the renderer found neither plotly nor matplotlib. `pip install plotly` brings them; the table below has the numbers.',
+      ),
+    );
   if (page.mode !== 'plotly') $('table').open = true;
-  if (Data.runs.size) { marks = Alerts.marks(shown()); waiting.alerts = true; for (const r of Data.runs.values()) r.series.forEach((s) => waiting.touched.add(s.chart)); plan(); }
-  if (all || !Data.run(page.session).inline) poll(); else timer = setTimeout(poll, 60000);
-  const ready = () => { Charts.settings.ready = true; controls(); Charts.markAll(); Charts.paint(); };
-  if (page.mode === 'plotly') library().then((there) => { if (there && window.Plotly) ready(); else { say($('waiting'), 'The chart library is missing beside this page; the table below has the numbers.'); $('waiting').hidden = false; $('table').open = true; } });
+  if (Data.runs.size) {
+    marks = Alerts.marks(shown());
+    waiting.alerts = true;
+    for (const r of Data.runs.values()) r.series.forEach((s) => waiting.touched.add(s.chart));
+    plan();
+  }
+  if (all || !Data.run(page.session).inline) poll();
+  else timer = setTimeout(poll, 60000);
+  const ready = () => {
+    Charts.settings.ready = true;
+    controls();
+    Charts.markAll();
+    Charts.paint();
+  };
+  if (page.mode === 'plotly')
+    library().then((there) => {
+      if (there && window.Plotly) ready();
+      else {
+        say($('waiting'), 'The chart library is missing beside this page; the table below has the numbers.');
+        $('waiting').hidden = false;
+        $('table').open = true;
+      }
+    });
 })();

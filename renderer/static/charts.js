@@ -2,22 +2,40 @@
 const Charts = (() => {
   'use strict';
   const { make, button, say, tell, choice, chooseIn, css } = Kit;
-  const CONFIG = { displayModeBar: false, displaylogo: false, showSendToCloud: false, plotlyServerURL: '', doubleClick: false, showTips: false, scrollZoom: false, responsive: false };
+  const CONFIG = {
+    displayModeBar: false,
+    displaylogo: false,
+    showSendToCloud: false,
+    plotlyServerURL: '',
+    doubleClick: false,
+    showTips: false,
+    scrollZoom: false,
+    responsive: false,
+  };
   const touch = matchMedia('(pointer: coarse)').matches;
+  document.documentElement.classList.toggle('touch', touch);
   const MOST_DRAWN = 48;
   const charts = new Map(); // id -> Chart
-  const inSight = new Set(), dirty = new Set();
+  const inSight = new Set(),
+    dirty = new Set();
   const settings = { env: () => ({}), ready: false };
-  let painting = false, ticket = 0;
+  let painting = false,
+    ticket = 0;
 
-  const eye = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      const chart = charts.get(target.dataset.chart);
-      if (!chart) continue;
-      if (isIntersecting) { inSight.add(chart); if (chart.stale) dirty.add(chart); } else inSight.delete(chart);
-    }
-    paint();
-  }, { rootMargin: '120px 0px' });
+  const eye = new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        const chart = charts.get(target.dataset.chart);
+        if (!chart) continue;
+        if (isIntersecting) {
+          inSight.add(chart);
+          if (chart.stale) dirty.add(chart);
+        } else inSight.delete(chart);
+      }
+      paint();
+    },
+    { rootMargin: '120px 0px' },
+  );
   const sizes = new ResizeObserver((entries) => {
     for (const { target } of entries) {
       const chart = charts.get(target.closest('.chart').dataset.chart);
@@ -43,13 +61,22 @@ const Charts = (() => {
       this.chips = make('div', 'chips');
       this.logButton = button('tool', 'log', `Logarithmic y axis: ${title}`, () => this.setLog(!this.log));
       this.tableButton = button('tool', 'table', `Show as table: ${title}`, () => this.setTable(!this.table));
-      this.csvButton = button('tool', 'csv', `Save what is seen as CSV: ${title}`, () => Kit.download(`${spec.id.replace(/[^\w.-]+/g, '_').slice(0, 80)}.csv`, Readout.csv(this), 'text/csv'));
+      this.csvButton = button('tool', 'csv', `Save what is seen as CSV: ${title}`, () =>
+        Kit.download(`${spec.id.replace(/[^\w.-]+/g, '_').slice(0, 80)}.csv`, Readout.csv(this), 'text/csv'),
+      );
       this.plot = make('div', `plot ${spec.small ? 'small' : ''}`);
       this.area = make('div', 'area', this.plot);
       this.cross = make('div', 'cross');
       this.area.append(this.cross);
       this.note = make('p', 'note');
-      this.root = make('figure', `chart ${spec.small ? 'small' : ''}`, make('figcaption', '', this.name, this.value, make('span', 'tools', this.logButton, this.tableButton, this.csvButton)), this.chips, this.area, this.note);
+      this.root = make(
+        'figure',
+        `chart ${spec.small ? 'small' : ''}`,
+        make('figcaption', '', this.name, this.value, make('span', 'tools', this.logButton, this.tableButton, this.csvButton)),
+        this.chips,
+        this.area,
+        this.note,
+      );
       this.root.dataset.chart = spec.id;
       this.root.tabIndex = 0;
       this.root.setAttribute('role', 'group');
@@ -61,7 +88,10 @@ const Charts = (() => {
       sizes.observe(this.plot);
       this.area.addEventListener('pointermove', (e) => Readout.over(this, e));
       this.area.addEventListener('pointerleave', () => Readout.leave());
-      this.area.addEventListener('pointerdown', () => { this.held = !touch; });
+      this.area.addEventListener('pointerdown', (e) => {
+        this.held = !touch;
+        if (touch) Readout.over(this, e);
+      });
       this.area.addEventListener('dblclick', () => View.look(null));
     }
     setLog(on) {
@@ -75,12 +105,16 @@ const Charts = (() => {
       this.table = on;
       tell(this.tableButton, 'aria-pressed', String(on));
       this.root.classList.toggle('tabled', on);
-      if (!on && this.sheet) { this.sheet.remove(); this.sheet = null; }
+      if (!on && this.sheet) {
+        this.sheet.remove();
+        this.sheet = null;
+      }
       mark(this);
       paint();
     }
     toggle(key) {
-      if (this.hidden.has(key)) this.hidden.delete(key); else this.hidden.add(key);
+      if (this.hidden.has(key)) this.hidden.delete(key);
+      else this.hidden.add(key);
       chooseIn('hidden', this.id, this.hidden.size ? [...this.hidden] : undefined);
       mark(this);
       paint();
@@ -101,7 +135,9 @@ const Charts = (() => {
       this.stale = true;
     }
     draw() {
-      const env = settings.env(this), width = this.table ? this.area.clientWidth : this.plot.clientWidth, height = this.table ? 200 : this.plot.clientHeight;
+      const env = settings.env(this),
+        width = this.table ? this.area.clientWidth : this.plot.clientWidth,
+        height = this.table ? 200 : this.plot.clientHeight;
       if (width < 40 || height < 30) return;
       this.stale = false;
       const f = (this.figure = Figure.build(this.spec, env, width, height));
@@ -118,8 +154,17 @@ const Charts = (() => {
       say(this.note, notes.join(' · '));
       const nothing = f.curves.every((c) => !c.cells.length);
       this.root.classList.toggle('nothing', nothing);
-      tell(this.root, 'aria-label', `${this.spec.title}, ${last ? `last ${last}` : 'no data'}${f.said ? `, ${f.said}` : ''}, ${f.curves.length} ${f.curves.length === 1 ? 'curve' : 'curves'}, ${View.words(f.range[0])} to ${View.words(f.range[1])}`);
-      if (this.table) { const sheet = Readout.sheet(this); if (this.sheet) this.sheet.replaceWith(sheet); else this.area.append(sheet); this.sheet = sheet; }
+      tell(
+        this.root,
+        'aria-label',
+        `${this.spec.title}, ${last ? `last ${last}` : 'no data'}${f.said ? `, ${f.said}` : ''}, ${f.curves.length} ${f.curves.length === 1 ? 'curve' : 'curves'}, ${View.words(f.range[0])} to ${View.words(f.range[1])}`,
+      );
+      if (this.table) {
+        const sheet = Readout.sheet(this);
+        if (this.sheet) this.sheet.replaceWith(sheet);
+        else this.area.append(sheet);
+        this.sheet = sheet;
+      }
       if (!window.Plotly || this.table) return;
       window.Plotly.react(this.plot, f.traces, f.layout, CONFIG);
       if (!this.drawn) {
@@ -131,9 +176,13 @@ const Charts = (() => {
       Readout.redraw(this);
     }
     zoomed(change) {
-      let a = change['xaxis.range[0]'] ?? (change['xaxis.range'] || [])[0], b = change['xaxis.range[1]'] ?? (change['xaxis.range'] || [])[1];
+      let a = change['xaxis.range[0]'] ?? (change['xaxis.range'] || [])[0],
+        b = change['xaxis.range[1]'] ?? (change['xaxis.range'] || [])[1];
       if (!Number.isFinite(a) || !Number.isFinite(b)) return;
-      if (this.figure.logx) { a = 10 ** a; b = 10 ** b; }
+      if (this.figure.logx) {
+        a = 10 ** a;
+        b = 10 ** b;
+      }
       View.look([a, b]);
     }
     /** Chips for more than one curve: press to hide or show. A single curve needs no legend. */
@@ -154,8 +203,13 @@ const Charts = (() => {
     }
   }
 
-  function mark(chart) { chart.stale = true; if (inSight.has(chart)) dirty.add(chart); }
-  function markAll(test) { for (const chart of charts.values()) if (!test || test(chart)) mark(chart); }
+  function mark(chart) {
+    chart.stale = true;
+    if (inSight.has(chart)) dirty.add(chart);
+  }
+  function markAll(test) {
+    for (const chart of charts.values()) if (!test || test(chart)) mark(chart);
+  }
   /** Paint what is stale and in sight: a chart a task, and a frame for the browser between two of them. */
   async function paint() {
     if (painting || !settings.ready || document.hidden) return;
@@ -166,35 +220,70 @@ const Charts = (() => {
         dirty.clear();
         if (!batch.length) break;
         const before = extentKey();
-        for (const chart of batch) { // decode first: all charts then share one range
-          if (Figure.curves(chart.spec, settings.env(chart).runs).some((c) => c.series.waiting.length && c.series.data())) await Kit.breathe();
-        }
-        if (extentKey() !== before && !View.state.range) for (const chart of inSight) if (!batch.includes(chart) && !chart.held) batch.push(chart);
         for (const chart of batch) {
-          if (!charts.has(chart.id) || !inSight.has(chart)) { chart.stale = true; continue; }
-          if (chart.held) { chart.stale = true; continue; }
-          try { chart.draw(); } catch (error) { console.error(error); }
+          // decode first: all charts then share one range
+          if (Figure.curves(chart.spec, settings.env(chart).runs).some((c) => c.series.waiting.length && c.series.data()))
+            await Kit.breathe();
+        }
+        if (extentKey() !== before && !View.state.range)
+          for (const chart of inSight) if (!batch.includes(chart) && !chart.held) batch.push(chart);
+        for (const chart of batch) {
+          if (!charts.has(chart.id) || !inSight.has(chart)) {
+            chart.stale = true;
+            continue;
+          }
+          if (chart.held) {
+            chart.stale = true;
+            continue;
+          }
+          try {
+            chart.draw();
+          } catch (error) {
+            console.error(error);
+          }
           await Kit.breathe();
         }
         spare();
       }
-    } finally { painting = false; }
+    } finally {
+      painting = false;
+    }
   }
   const extentKey = () => View.extent(settings.env().runs || []).join();
   function spare() {
     const drawn = [...charts.values()].filter((c) => c.drawn && !inSight.has(c));
     if (drawn.length <= MOST_DRAWN) return;
-    drawn.sort((p, q) => p.drawn - q.drawn).slice(0, drawn.length - MOST_DRAWN).forEach((c) => c.forget());
+    drawn
+      .sort((p, q) => p.drawn - q.drawn)
+      .slice(0, drawn.length - MOST_DRAWN)
+      .forEach((c) => c.forget());
   }
   /** A drag is never painted over; what came meanwhile is painted when it ends. */
   function released() {
-    for (const chart of charts.values()) if (chart.held) { chart.held = false; if (chart.stale && inSight.has(chart)) dirty.add(chart); }
+    for (const chart of charts.values())
+      if (chart.held) {
+        chart.held = false;
+        if (chart.stale && inSight.has(chart)) dirty.add(chart);
+      }
     setTimeout(paint, 0);
   }
   addEventListener('pointerup', released, true);
   addEventListener('pointercancel', released, true);
-  document.addEventListener('visibilitychange', () => { if (!document.hidden) { for (const c of inSight) if (c.stale) dirty.add(c); paint(); } });
-  View.listeners.add(() => { Readout.leave(); markAll(); paint(); });
-  Kit.themes.add(() => { for (const c of charts.values()) c.legendKey = ''; markAll(); paint(); });
+  document.addEventListener('visibilitychange', () => {
+    if (!document.hidden) {
+      for (const c of inSight) if (c.stale) dirty.add(c);
+      paint();
+    }
+  });
+  View.listeners.add(() => {
+    Readout.leave();
+    markAll();
+    paint();
+  });
+  Kit.themes.add(() => {
+    for (const c of charts.values()) c.legendKey = '';
+    markAll();
+    paint();
+  });
   return { Chart, charts, inSight, mark, markAll, paint, settings, touch };
 })();

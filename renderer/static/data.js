@@ -3,82 +3,23 @@
 const Data = (() => {
   'use strict';
   const { page, now } = Kit;
+  const { Columns } = Blocks;
   const runs = new Map();
   const listeners = new Set();
   const listing = { runs: null, written: 0, refresh: page.refresh };
 
-  // ---- decoding
-  function bytes(text) {
-    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-    const raw = atob(text), out = new Uint8Array(raw.length);
-    for (let i = 0; i < raw.length; i++) out[i] = raw.charCodeAt(i);
-    return out;
-  }
-  const f64 = (text) => new Float64Array(bytes(text).buffer);
-  const f32 = (text) => new Float32Array(bytes(text).buffer);
-  const u32 = (text) => new Uint32Array(bytes(text).buffer);
-
-  /** Steps are mostly even, and then told as [first, step], or [first, step, last] where the last bucket is not full. */
-  function steps(block) {
-    if (!Array.isArray(block.x)) return f64(block.x);
-    const [first, step, last] = block.x, found = Float64Array.from({ length: block.len }, (_, i) => first + i * step);
-    if (last !== undefined) found[block.len - 1] = last;
-    return found;
-  }
-  const times = (block) => (block.t0 === undefined ? f64(block.t) : Float64Array.from(u32(block.t), (ms) => block.t0 + ms / 1000));
-  /** Steps of the extremes: with `near` as distances from the bucket's own. */
-  const where = (block, text, x) => (!text ? x : block.near ? Float64Array.from(f32(text), (back, i) => x[i] - back) : f64(text));
-
-  const NAMES = ['x', 't', 'mean', 'lo', 'hi', 'xlo', 'xhi', 'n', 'bad'];
-  /** Growing columns of buckets. While `k` is 1 a bucket is a record, and lo, hi are its value. */
-  class Columns {
-    constructor() { this.k = 1; this.size = 0; this.room = 0; this.rev = 0; this.bads = 0; this.allocate(64); }
-    allocate(room) {
-      for (const name of NAMES) {
-        if (this.k === 1 && name in Columns.SAME) continue;
-        const next = new (name === 'n' || name === 'bad' ? Uint32Array : Float64Array)(room);
-        if (this.size) next.set(this[name].subarray(0, this.size));
-        this[name] = next;
-      }
-      if (this.k === 1) for (const [name, as] of Object.entries(Columns.SAME)) this[name] = this[as];
-      this.room = room;
-    }
-    /** Take a block; false when buckets before it are missing. */
-    take(block) {
-      const { from, len, k } = block;
-      if (from > this.size && from > 0) return false;
-      if (k !== this.k || from === 0) { this.k = k; this.size = 0; this.bads = 0; this.allocate(Math.max(64, len + (len >> 2))); }
-      for (let i = from; i < this.size; i++) if (this.bad[i]) this.bads--;
-      this.size = from;
-      if (from + len > this.room) this.allocate(Math.max(2 * this.room, from + len));
-      const value = block.wide ? f64 : f32, x = steps(block), mean = value(block.mean);
-      this.x.set(x, from);
-      this.t.set(times(block), from);
-      this.mean.set(mean, from);
-      if (k > 1) {
-        this.lo.set(value(block.lo), from);
-        this.hi.set(value(block.hi), from);
-        this.xlo.set(where(block, block.xlo, x), from);
-        this.xhi.set(where(block, block.xhi, x), from);
-        if (typeof block.n === 'string') this.n.set(u32(block.n), from); else this.n.fill(k, from, from + len);
-        if (typeof block.n === 'number') this.n[from + len - 1] = block.n; // the last one is not full
-        if (block.bad) this.bad.set(u32(block.bad), from); else this.bad.fill(0, from, from + len);
-      } else {
-        for (let i = 0; i < len; i++) { const good = Number.isFinite(mean[i]); this.n[from + i] = good; this.bad[from + i] = !good; }
-      }
-      this.size = from + len;
-      for (let i = from; i < this.size; i++) if (this.bad[i]) this.bads++;
-      this.rev++;
-      return true;
-    }
-  }
-  Columns.SAME = { lo: 'mean', hi: 'mean', xlo: 'x', xhi: 'x' };
-
   class Series {
     constructor(run, info) {
       this.run = run;
-      Object.assign(this, { id: info.id, category: String(info.category), metric: String(info.metric), component: String(info.component || ''),
-        producer: String(info.producer || ''), child: !!info.child, group: String(info.group || info.category) });
+      Object.assign(this, {
+        id: info.id,
+        category: String(info.category),
+        metric: String(info.metric),
+        component: String(info.component || ''),
+        producer: String(info.producer || ''),
+        child: !!info.child,
+        group: String(info.group || info.category),
+      });
       this.chart = `${this.category}/${this.metric}`;
       this.waiting = [];
       this.columns = new Columns();
@@ -92,28 +33,65 @@ const Data = (() => {
     }
     /** The columns, up to date. Decoding happens here: a series that nobody looks at costs nothing. */
     data() {
-      for (const block of this.waiting) if (!this.columns.take(block)) { this.run.broken = true; break; }
-      if (this.waiting.length) { this.waiting = []; this.run.extend(this.columns); }
+      for (const block of this.waiting)
+        if (!this.columns.take(block)) {
+          this.run.broken = true;
+          break;
+        }
+      if (this.waiting.length) {
+        this.waiting = [];
+        this.run.extend(this.columns);
+      }
       return this.columns;
     }
-    stat() { return this.run.stats.get(this.id); }
+    stat() {
+      return this.run.stats.get(this.id);
+    }
   }
 
   class Run {
     constructor(name) {
-      Object.assign(this, { name, manifest: null, at: -1, series: new Map(), stats: new Map(), texts: {}, alerts: null, alertsAt: 0, broken: false, busy: false,
-        generation: null, recent: new Map(), recentAt: 0, extent: null, inline: false, missing: 0, shape: 0 });
+      Object.assign(this, {
+        name,
+        manifest: null,
+        at: -1,
+        series: new Map(),
+        stats: new Map(),
+        texts: {},
+        alerts: null,
+        alertsAt: 0,
+        broken: false,
+        busy: false,
+        generation: null,
+        recent: new Map(),
+        recentAt: 0,
+        extent: null,
+        inline: false,
+        missing: 0,
+        shape: 0,
+      });
     }
-    get dir() { return `${page.live}${encodeURIComponent(this.name)}`; }
-    get wanted() { return this.manifest ? this.manifest.generation : null; }
-    get started() { return (this.manifest && this.manifest.state.started) || (this.extent ? this.extent.t0 : 0); }
-    get active() { return !!(this.manifest && this.manifest.state.active); }
+    get dir() {
+      return `${page.live}${encodeURIComponent(this.name)}`;
+    }
+    get wanted() {
+      return this.manifest ? this.manifest.generation : null;
+    }
+    get started() {
+      return (this.manifest && this.manifest.state.started) || (this.extent ? this.extent.t0 : 0);
+    }
+    get active() {
+      return !!(this.manifest && this.manifest.state.active);
+    }
     /** Series by chart, the newest state of it. */
     get byChart() {
       if (this.chartsAt !== this.shape) {
         this.chartsAt = this.shape;
         this.charts = new Map();
-        for (const s of this.series.values()) { if (!this.charts.has(s.chart)) this.charts.set(s.chart, []); this.charts.get(s.chart).push(s); }
+        for (const s of this.series.values()) {
+          if (!this.charts.has(s.chart)) this.charts.set(s.chart, []);
+          this.charts.get(s.chart).push(s);
+        }
       }
       return this.charts;
     }
@@ -129,13 +107,20 @@ const Data = (() => {
     add(infos) {
       for (const info of infos || []) {
         const known = this.series.get(info.id);
-        if (known) known.group = String(info.group || info.category); else this.series.set(info.id, new Series(this, info));
+        if (known) known.group = String(info.group || info.category);
+        else this.series.set(info.id, new Series(this, info));
         this.shape++;
       }
     }
     note(object, touched) {
       this.add(object.series);
-      for (const block of object.blocks) { const s = this.series.get(block.id); if (s) { s.take(block); touched.add(s.chart); } }
+      for (const block of object.blocks) {
+        const s = this.series.get(block.id);
+        if (s) {
+          s.take(block);
+          touched.add(s.chart);
+        }
+      }
       for (const [id, stat] of Object.entries(object.stats || {})) this.stats.set(Number(id), stat);
       Object.assign(this.texts, object.texts || {});
       this.at = object.n;
@@ -148,12 +133,22 @@ const Data = (() => {
 
   // ---- what the scripts say
   const handlers = {
-    manifest(o, r) { r.manifest = o; r.missing = 0; emit({ run: r, kind: 'manifest' }); },
+    manifest(o, r) {
+      r.manifest = o;
+      r.missing = 0;
+      emit({ run: r, kind: 'manifest' });
+    },
     base(o, r) {
       if (o.generation !== r.wanted) return;
-      if (r.generation !== o.generation) Object.assign(r, { generation: o.generation, alerts: null, alertsAt: 0, recent: new Map(), recentAt: 0 });
+      if (r.generation !== o.generation)
+        Object.assign(r, { generation: o.generation, alerts: null, alertsAt: 0, recent: new Map(), recentAt: 0 });
       const touched = new Set([...r.series.values()].map((s) => s.chart));
-      r.series = new Map(); r.stats = new Map(); r.texts = {}; r.extent = null; r.broken = false; r.shape++;
+      r.series = new Map();
+      r.stats = new Map();
+      r.texts = {};
+      r.extent = null;
+      r.broken = false;
+      r.shape++;
       r.note(o, touched);
       emit({ run: r, kind: 'data', touched });
     },
@@ -169,8 +164,18 @@ const Data = (() => {
       r.recentAt = o.r;
       emit({ run: r, kind: 'data', touched: new Set(o.blocks.map((block) => (r.series.get(block.id) || {}).chart)) });
     },
-    alerts(o, r) { if (o.generation !== r.generation) return; r.alerts = o; r.alertsAt = o.r; emit({ run: r, kind: 'alerts' }); },
-    runs(o) { listing.runs = o.runs; listing.written = o.written; listing.refresh = o.refresh || listing.refresh; emit({ kind: 'runs' }); },
+    alerts(o, r) {
+      if (o.generation !== r.generation) return;
+      r.alerts = o;
+      r.alertsAt = o.r;
+      emit({ run: r, kind: 'alerts' });
+    },
+    runs(o) {
+      listing.runs = o.runs;
+      listing.written = o.written;
+      listing.refresh = o.refresh || listing.refresh;
+      emit({ kind: 'runs' });
+    },
   };
   window.avaliacoes = (object) => {
     const handle = handlers[object.kind] || Tiles.handlers[object.kind];
@@ -186,39 +191,65 @@ const Data = (() => {
       const script = document.createElement('script');
       script.async = false; // scripts put in together run in that order
       script.src = source;
-      script.onload = () => { script.remove(); done(true); };
-      script.onerror = () => { script.remove(); done(false); };
+      script.onload = () => {
+        script.remove();
+        done(true);
+      };
+      script.onerror = () => {
+        script.remove();
+        done(false);
+      };
       document.head.append(script);
     });
   }
   const fresh = (source) => load(`${source}?t=${Date.now()}`);
   /** What is written once: in a generation its name never means anything else, so it may be kept under both. */
   const part = (r, name) => load(`${r.dir}/${name}?g=${encodeURIComponent(r.wanted)}`);
-  const AT_ONCE = 16, TOO_MANY = 120;
+  const AT_ONCE = 16,
+    TOO_MANY = 120;
 
   /** Bring one run up to date: the manifest, then the base where the segments do not reach back, then what follows. */
   async function follow(r) {
     if (r.busy) return;
     r.busy = true;
     try {
-      if (!(await fresh(`${r.dir}/manifest.js`))) { r.missing++; emit({ run: r, kind: 'manifest' }); return; }
+      if (!(await fresh(`${r.dir}/manifest.js`))) {
+        r.missing++;
+        emit({ run: r, kind: 'manifest' });
+        return;
+      }
       const m = r.manifest;
       if (!m) return;
       const behind = m.last - r.at;
-      const far = r.at < 0 || behind < 0 || r.generation !== m.generation || r.broken || (behind > 0 && r.at < m.oldest) || (behind > TOO_MANY && m.base > r.at);
+      const far =
+        r.at < 0 ||
+        behind < 0 ||
+        r.generation !== m.generation ||
+        r.broken ||
+        (behind > 0 && r.at < m.oldest) ||
+        (behind > TOO_MANY && m.base > r.at);
       if (far) {
         r.at = -1;
-        if (!(await part(r, `base-${m.base}.js`)) || r.at < 0) { r.at = -1; return; }
+        if (!(await part(r, `base-${m.base}.js`)) || r.at < 0) {
+          r.at = -1;
+          return;
+        }
       }
       while (r.at < m.last) {
-        const before = r.at, upto = Math.min(m.last, before + AT_ONCE);
+        const before = r.at,
+          upto = Math.min(m.last, before + AT_ONCE);
         const loads = [];
         for (let n = before + 1; n <= upto; n++) loads.push(part(r, `segment-${n}.js`));
         await Promise.all(loads);
-        if (r.at < upto) { r.broken = r.at === before; break; }
+        if (r.at < upto) {
+          r.broken = r.at === before;
+          break;
+        }
       }
       if (m.alerts && m.alerts !== r.alertsAt) await part(r, `alerts-${m.alerts}.js`);
-    } finally { r.busy = false; }
+    } finally {
+      r.busy = false;
+    }
   }
   const followRuns = () => fresh(`${page.live}runs.js`);
   /** Seconds since the renderer last wrote, when that is longer than it should be; else 0. */

@@ -3,7 +3,7 @@ const Figure = (() => {
   'use strict';
   const { css, safe, short, percent } = Kit;
   const MARGIN = { l: 52, r: 14, t: 8, b: 22 };
-  const MOST_CURVES = 16, MOST_MARKS = 40, MOST_BAD = 200;
+  const MOST_CURVES = 16;
   /** Points of a chart, all curves together: a group of records is two, and one of its mean. It keeps a drawing well under 50 ms. */
   const POINTS = 3000;
   const LARGEST = 5e307;
@@ -11,26 +11,45 @@ const Figure = (() => {
 
   /** The curves of a chart: one per series shown, the run's own first; parts and child processes accompany it, thinner. */
   function curves(spec, runs) {
-    const found = [], single = runs.length === 1;
+    const found = [],
+      single = runs.length === 1;
     for (const run of runs) {
       const all = [];
-      spec.keys.forEach((key, order) => { for (const s of run.byChart.get(key) || []) all.push([order, s]); });
+      spec.keys.forEach((key, order) => {
+        for (const s of run.byChart.get(key) || []) all.push([order, s]);
+      });
       const lead = ([, s]) => !s.component && !s.child;
-      const mains = all.filter(lead), rest = single || !mains.length ? all.filter((x) => !lead(x)) : [];
+      const mains = all.filter(lead),
+        rest = single || !mains.length ? all.filter((x) => !lead(x)) : [];
       const orders = [...new Set(all.map(([order]) => order))];
       [...mains, ...rest].forEach(([order, s], i) => {
-        const main = lead([order, s]), many = orders.length > 1;
-        const parts = [many || (single && !s.component) ? s.metric : '', s.component, s.child ? `child ${s.producer.slice(-4)}` : ''].filter(Boolean);
+        const main = lead([order, s]),
+          many = orders.length > 1;
+        const parts = [
+          many || (single && !s.component) ? s.metric : '',
+          s.component,
+          s.child ? `child ${s.producer.slice(-4)}` : '',
+        ].filter(Boolean);
         const name = single ? parts.join(' · ') : [run.name, ...(many || s.component ? parts : [])].join(' · ');
         const key = single ? `${s.chart}/${s.component}/${s.child ? s.producer : ''}` : `${run.name}/${s.chart}/${s.component}`;
         const tone = single ? (i === 0 ? Kit.colour(run.name) : other(Kit.colour(run.name), i)) : Kit.colour(run.name);
-        found.push({ run, series: s, key, name, tone, faint: !main && mains.length > 0, dash: single ? 'solid' : DASHES[orders.indexOf(order) % DASHES.length] });
+        found.push({
+          run,
+          series: s,
+          key,
+          name,
+          tone,
+          faint: !main && mains.length > 0,
+          dash: single ? 'solid' : DASHES[orders.indexOf(order) % DASHES.length],
+        });
       });
     }
     return found;
   }
   /** Values near the end of what a double holds are drawn a little nearer: the difference of two must be a number. */
-  function bound(values) { for (let i = 0; i < values.length; i++) if (Math.abs(values[i]) > LARGEST) values[i] = Math.sign(values[i]) * LARGEST; }
+  function bound(values) {
+    for (let i = 0; i < values.length; i++) if (Math.abs(values[i]) > LARGEST) values[i] = Math.sign(values[i]) * LARGEST;
+  }
   const uids = new Map();
   /** A trace's identity as Plotly wants it: it goes into selectors, so names do not. */
   function uid(key) {
@@ -47,9 +66,14 @@ const Figure = (() => {
   /** Everything to draw a chart `width` x `height`: {traces, layout, curves: with their cells, outside, range, y, marks}. */
   function build(spec, env, width, height) {
     const { runs, how, log, outliers, hidden, groupOf, alerts } = env;
-    const [a, b] = View.span(runs), logx = View.logarithmic();
-    const every = curves(spec, runs), shown = every.filter((c) => !hidden.has(c.key)).slice(0, MOST_CURVES);
-    const most = Math.max(80, Math.min(spec.small ? 300 : 460, Math.round((width - MARGIN.l) * 0.9), Math.round(POINTS / 3 / Math.max(1, shown.length))));
+    const [a, b] = View.span(runs),
+      logx = View.logarithmic();
+    const every = curves(spec, runs),
+      shown = every.filter((c) => !hidden.has(c.key)).slice(0, MOST_CURVES);
+    const most = Math.max(
+      80,
+      Math.min(spec.small ? 300 : 460, Math.round((width - MARGIN.l) * 0.9), Math.round(POINTS / 3 / Math.max(1, shown.length))),
+    );
     for (const c of shown) {
       c.columns = Tiles.columns(c.run, c.series, View.state.axis, View.state.range);
       const smoothed = Smooth.smooth(c.columns, how);
@@ -59,26 +83,62 @@ const Figure = (() => {
     }
     const grouped = groupOf ? band(shown, groupOf, a, b, logx) : [];
     const fit = extremes(shown, grouped, a, b, log, outliers, spec.percent);
-    const ylog = fit.log, [y0, y1] = fit.range;
+    const ylog = fit.log,
+      [y0, y1] = fit.range;
     const traces = [];
-    const line = (c, uid, x, y, more) => traces.push({ uid: `${c.key}${uid}`, x, y, name: safe(Kit.cut(c.name, 80)), type: 'scatter', mode: 'lines', connectgaps: false, hoverinfo: 'skip', ...more });
+    const line = (c, uid, x, y, more) =>
+      traces.push({
+        uid: `${c.key}${uid}`,
+        x,
+        y,
+        name: safe(Kit.cut(c.name, 80)),
+        type: 'scatter',
+        mode: 'lines',
+        connectgaps: false,
+        hoverinfo: 'skip',
+        ...more,
+      });
     const lone = grouped.length ? shown.filter((c) => !c.inBand) : shown;
     const order = [...lone].sort((p, q) => q.faint - p.faint);
-    for (const c of order) if (!c.faint || !c.smoothed) {
-      const alone = !c.smoothed, few = c.cells.length <= 40;
-      line(c, '', c.rx, c.ry, { mode: few ? 'lines+markers' : 'lines', marker: { size: 4, color: c.tone }, opacity: alone ? (c.faint ? 0.7 : 1) : few ? 0.5 : 0.3, line: { color: c.tone, width: alone ? (c.faint ? 1.1 : 1.5) : 1, dash: c.dash } });
-      const dots = isolated(c.rx, c.ry);
-      if (dots.x.length) traces.push({ uid: `${c.key}/dots`, ...dots, type: 'scatter', mode: 'markers', hoverinfo: 'skip', opacity: alone ? 1 : 0.5, marker: { size: 5, color: c.tone } });
-    }
-    for (const c of order) if (c.smoothed) line(c, '/smooth', c.sx, c.sy, { opacity: c.faint ? 0.75 : 1, line: { color: c.tone, width: c.faint ? 1.2 : 2, dash: c.dash } });
+    for (const c of order)
+      if (!c.faint || !c.smoothed) {
+        const alone = !c.smoothed,
+          few = c.cells.length <= 40;
+        line(c, '', c.rx, c.ry, {
+          mode: few ? 'lines+markers' : 'lines',
+          marker: { size: 4, color: c.tone },
+          opacity: alone ? (c.faint ? 0.7 : 1) : few ? 0.5 : 0.3,
+          line: { color: c.tone, width: alone ? (c.faint ? 1.1 : 1.5) : 1, dash: c.dash },
+        });
+        const dots = isolated(c.rx, c.ry);
+        if (dots.x.length)
+          traces.push({
+            uid: `${c.key}/dots`,
+            ...dots,
+            type: 'scatter',
+            mode: 'markers',
+            hoverinfo: 'skip',
+            opacity: alone ? 1 : 0.5,
+            marker: { size: 5, color: c.tone },
+          });
+      }
+    for (const c of order)
+      if (c.smoothed)
+        line(c, '/smooth', c.sx, c.sy, { opacity: c.faint ? 0.75 : 1, line: { color: c.tone, width: c.faint ? 1.2 : 2, dash: c.dash } });
     if (spec.second && shown.length === 1 && how.slow && shown[0].smoothed) {
-      const c = shown[0], slow = Smooth.smooth(c.columns, how.slow);
-      if (slow) { const p = Smooth.points(c.columns, slow, View.place(c.columns, c.run), a, b, most); line(c, '/slow', p.sx, p.sy, { line: { color: css('--ink'), width: 1.4 } }); }
+      const c = shown[0],
+        slow = Smooth.smooth(c.columns, how.slow);
+      if (slow) {
+        const p = Smooth.points(c.columns, slow, View.place(c.columns, c.run), a, b, most);
+        line(c, '/slow', p.sx, p.sy, { line: { color: css('--ink'), width: 1.4 } });
+      }
     }
     let said = '';
     if (spec.trend && runs.length === 1 && lone.length) {
-      const c = lone.find((one) => !one.faint), base = c && c.series.data();
-      const stat = c && c.series.stat(), over = Math.max(env.trendOver, Math.floor(((stat && stat[0]) || 0) / 20));
+      const c = lone.find((one) => !one.faint),
+        base = c && c.series.data();
+      const stat = c && c.series.stat(),
+        over = Math.max(env.trendOver, Math.floor(((stat && stat[0]) || 0) / 20));
       const t = base && Smooth.trend(base, over);
       if (t) {
         const at = View.place(base, c.run).at;
@@ -87,29 +147,111 @@ const Figure = (() => {
       }
     }
     for (const g of grouped) {
-      traces.push({ uid: `${g.key}/low`, x: g.grid, y: g.low, type: 'scatter', mode: 'lines', line: { width: 0 }, hoverinfo: 'skip' },
-        { uid: `${g.key}/high`, x: g.grid, y: g.high, type: 'scatter', mode: 'lines', line: { width: 0 }, fill: 'tonexty', fillcolor: tint(g.tone, 0.18), hoverinfo: 'skip' },
-        { uid: `${g.key}/mean`, x: g.grid, y: g.mean, type: 'scatter', mode: 'lines', line: { color: g.tone, width: 2.2 }, hoverinfo: 'skip' });
+      traces.push(
+        { uid: `${g.key}/low`, x: g.grid, y: g.low, type: 'scatter', mode: 'lines', line: { width: 0 }, hoverinfo: 'skip' },
+        {
+          uid: `${g.key}/high`,
+          x: g.grid,
+          y: g.high,
+          type: 'scatter',
+          mode: 'lines',
+          line: { width: 0 },
+          fill: 'tonexty',
+          fillcolor: tint(g.tone, 0.18),
+          hoverinfo: 'skip',
+        },
+        {
+          uid: `${g.key}/mean`,
+          x: g.grid,
+          y: g.mean,
+          type: 'scatter',
+          mode: 'lines',
+          line: { color: g.tone, width: 2.2 },
+          hoverinfo: 'skip',
+        },
+      );
     }
     const level = (share) => (ylog ? 10 ** (y0 + (y1 - y0) * share) : y0 + (y1 - y0) * share);
-    bad(shown, a, b, level, runs.length === 1, traces);
-    const shapes = [], notes = [];
-    const marks = alertMarks(spec, alerts, a, b, level, shapes, traces);
-    limits(spec, env, y0, y1, ylog, shapes, notes);
-    resumed(shown, a, b, shapes);
+    Marks.bad(shown, a, b, level, runs.length === 1, traces);
+    const shapes = [],
+      notes = [];
+    const marks = Marks.alerts(spec, alerts, a, b, level, shapes, traces);
+    Marks.limits(spec, env, y0, y1, ylog, shapes, notes);
+    Marks.resumed(shown, a, b, shapes);
     const { focus } = View.state;
-    if (focus) shapes.push({ type: 'rect', xref: 'x', x0: focus.x0, x1: focus.x1, yref: 'paper', y0: 0, y1: 1, line: { width: 0 }, fillcolor: css(`--${focus.level.toLowerCase()}`), opacity: 0.09, layer: 'below' });
+    if (focus)
+      shapes.push({
+        type: 'rect',
+        xref: 'x',
+        x0: focus.x0,
+        x1: focus.x1,
+        yref: 'paper',
+        y0: 0,
+        y1: 1,
+        line: { width: 0 },
+        fillcolor: css(`--${focus.level.toLowerCase()}`),
+        opacity: 0.09,
+        layer: 'below',
+      });
     for (const t of traces) t.uid = uid(t.uid);
-    const axis = { gridcolor: css('--grid'), linecolor: css('--line'), zeroline: false, ticks: '', tickmode: 'array', tickfont: { color: css('--soft'), size: 11 }, automargin: false };
-    const about = Math.max(2, Math.round((width - MARGIN.l) / 84)), rows = Math.max(2, Math.round((height - 30) / (height < 130 ? 22 : 38)));
+    const axis = {
+      gridcolor: css('--grid'),
+      linecolor: css('--line'),
+      zeroline: false,
+      ticks: '',
+      tickmode: 'array',
+      tickfont: { color: css('--soft'), size: 11 },
+      automargin: false,
+    };
+    const about = Math.max(2, Math.round((width - MARGIN.l) / 84)),
+      rows = Math.max(2, Math.round((height - 30) / (height < 130 ? 22 : 38)));
     const yticks = ylog ? View.decades(10 ** y0, 10 ** y1, rows) : View.nice(y0, y1, rows);
     const layout = {
-      width, height, margin: MARGIN, showlegend: false, hovermode: false, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', dragmode: env.touch ? false : 'zoom',
-      uirevision: 'kept', font: { family: getComputedStyle(document.body).fontFamily, size: 11, color: css('--soft') }, shapes, annotations: notes,
-      xaxis: { ...axis, type: logx ? 'log' : 'linear', range: logx ? [Math.log10(a), Math.log10(b)] : [a, b], uirevision: View.state.rev, ...View.ticks(a, b, about) },
-      yaxis: { ...axis, type: ylog ? 'log' : 'linear', range: [y0, y1], fixedrange: true, uirevision: View.state.rev, tickvals: yticks, ticktext: yticks.map((v) => (spec.percent ? percent(v) : View.steps(v))) },
+      width,
+      height,
+      margin: MARGIN,
+      showlegend: false,
+      hovermode: false,
+      paper_bgcolor: 'rgba(0,0,0,0)',
+      plot_bgcolor: 'rgba(0,0,0,0)',
+      dragmode: env.touch ? false : 'zoom',
+      uirevision: 'kept',
+      font: { family: getComputedStyle(document.body).fontFamily, size: 11, color: css('--soft') },
+      shapes,
+      annotations: notes,
+      xaxis: {
+        ...axis,
+        type: logx ? 'log' : 'linear',
+        range: logx ? [Math.log10(a), Math.log10(b)] : [a, b],
+        uirevision: View.state.rev,
+        ...View.ticks(a, b, about),
+      },
+      yaxis: {
+        ...axis,
+        type: ylog ? 'log' : 'linear',
+        range: [y0, y1],
+        fixedrange: true,
+        uirevision: View.state.rev,
+        tickvals: yticks,
+        ticktext: yticks.map((v) => (spec.percent ? percent(v) : View.steps(v))),
+      },
     };
-    return { traces, layout, every, curves: shown, bands: grouped, outside: fit.outside, below: fit.below, range: [a, b], y: [y0, y1], ylog, logx, marks, said, left: every.length - hidden.size - MOST_CURVES };
+    return {
+      traces,
+      layout,
+      every,
+      curves: shown,
+      bands: grouped,
+      outside: fit.outside,
+      below: fit.below,
+      range: [a, b],
+      y: [y0, y1],
+      ylog,
+      logx,
+      marks,
+      said,
+      left: every.length - hidden.size - MOST_CURVES,
+    };
   }
   function tint(colour, share) {
     const n = parseInt(colour.slice(1), 16);
@@ -119,7 +261,10 @@ const Figure = (() => {
   function isolated(x, y) {
     const at = { x: [], y: [] };
     for (let i = 0; i < y.length; i++) {
-      if (Number.isFinite(y[i]) && !Number.isFinite(y[i - 1] ?? NaN) && !Number.isFinite(y[i + 1] ?? NaN)) { at.x.push(x[i]); at.y.push(y[i]); }
+      if (Number.isFinite(y[i]) && !Number.isFinite(y[i - 1] ?? NaN) && !Number.isFinite(y[i + 1] ?? NaN)) {
+        at.x.push(x[i]);
+        at.y.push(y[i]);
+      }
     }
     return at;
   }
@@ -127,27 +272,46 @@ const Figure = (() => {
   function extremes(shown, bands, a, b, wantLog, outliers, percent) {
     const values = [];
     let below = 0;
-    const take = (xs, ys) => { for (let i = 0; i < ys.length; i++) if (Number.isFinite(ys[i]) && xs[i] >= a && xs[i] <= b) values.push(ys[i]); };
-    for (const c of shown) { if (!(c.faint && c.smoothed)) take(c.rx, c.ry); if (c.smoothed) take(c.sx, c.sy); }
-    for (const g of bands) { take(g.grid, g.low); take(g.grid, g.high); }
+    const take = (xs, ys) => {
+      for (let i = 0; i < ys.length; i++) if (Number.isFinite(ys[i]) && xs[i] >= a && xs[i] <= b) values.push(ys[i]);
+    };
+    for (const c of shown) {
+      if (!(c.faint && c.smoothed)) take(c.rx, c.ry);
+      if (c.smoothed) take(c.sx, c.sy);
+    }
+    for (const g of bands) {
+      take(g.grid, g.low);
+      take(g.grid, g.high);
+    }
     if (!values.length) for (const c of shown) for (const y of c.ry) if (Number.isFinite(y)) values.push(y);
     const positive = wantLog ? values.filter((v) => v > 0) : values;
     const log = wantLog && positive.length > 0;
     if (log) below = values.length - positive.length;
     const use = log ? positive.map(Math.log10) : values;
-    let low = Infinity, high = -Infinity, outside = 0;
-    for (const v of use) { if (v < low) low = v; if (v > high) high = v; }
+    let low = Infinity,
+      high = -Infinity,
+      outside = 0;
+    for (const v of use) {
+      if (v < low) low = v;
+      if (v > high) high = v;
+    }
     if (outliers && use.length >= 20) {
-      const sorted = Float64Array.from(use).sort(), p = Smooth.percentile(sorted, 0.02), q = Smooth.percentile(sorted, 0.98), room = (q - p) * 0.25 || Math.abs(p) * 0.05 || 1;
+      const sorted = Float64Array.from(use).sort(),
+        p = Smooth.percentile(sorted, 0.02),
+        q = Smooth.percentile(sorted, 0.98),
+        room = (q - p) * 0.25 || Math.abs(p) * 0.05 || 1;
       const [l, h] = [Math.max(low, p - room), Math.min(high, q + room)];
-      for (const c of shown) for (let i = 0; i < c.ry.length; i++) {
-        const v = log ? Math.log10(c.ry[i]) : c.ry[i];
-        if (c.rx[i] >= a && c.rx[i] <= b && (v < l || v > h)) outside++;
-      }
-      low = l; high = h;
+      for (const c of shown)
+        for (let i = 0; i < c.ry.length; i++) {
+          const v = log ? Math.log10(c.ry[i]) : c.ry[i];
+          if (c.rx[i] >= a && c.rx[i] <= b && (v < l || v > h)) outside++;
+        }
+      low = l;
+      high = h;
     }
     if (!(high >= low)) return { range: [0, 1], log: false, outside, below };
-    if (percent && !log && low >= 0 && high <= 1) return { range: [-0.02 * (high || 1), high ? high * 1.06 : 1], log: false, outside, below };
+    if (percent && !log && low >= 0 && high <= 1)
+      return { range: [-0.02 * (high || 1), high ? high * 1.06 : 1], log: false, outside, below };
     const room = (high - low) * 0.06 || (log ? 0.5 : Math.abs(high) * 0.1 || 0.5);
     return { range: [low - room, high + room], log, outside, below };
   }
@@ -162,59 +326,19 @@ const Figure = (() => {
     const found = [];
     for (const [key, members] of groups) {
       if (members.length < 2) continue;
-      const name = key.split('\n')[0], tone = Kit.colour(name);
+      const name = key.split('\n')[0],
+        tone = Kit.colour(name);
       for (const m of members) m.inBand = true;
       const warp = logx ? Math.log10 : (v) => v;
-      const made = Smooth.band(members.map((m) => ({ x: Array.from(m.smoothed ? m.sx : m.rx, warp), y: m.smoothed ? m.sy : m.ry })), warp(a), warp(b));
+      const made = Smooth.band(
+        members.map((m) => ({ x: Array.from(m.smoothed ? m.sx : m.rx, warp), y: m.smoothed ? m.sy : m.ry })),
+        warp(a),
+        warp(b),
+      );
       if (logx) made.grid = made.grid.map((v) => 10 ** v);
       found.push({ key, name, tone, members, ...made });
     }
     return found;
-  }
-  /** What is not finite, as marks at the edge: NaN a cross at the bottom, infinities triangles at their end. */
-  function bad(shown, a, b, level, single, traces) {
-    for (const c of shown) {
-      const cells = c.cells.filter((cell) => cell.bad && cell.x >= a && cell.x <= b);
-      if (!cells.length) continue;
-      const every = Math.ceil(cells.length / MOST_BAD), some = cells.filter((_, i) => i % every === 0);
-      const up = (cell) => cell.y === Infinity;
-      traces.push({ uid: `${c.key}/bad`, x: some.map((cell) => cell.x), y: some.map((cell) => level(up(cell) ? 0.98 : 0.02)), type: 'scatter', mode: 'markers', cliponaxis: false, hoverinfo: 'skip',
-        marker: { size: 8, color: single ? css('--error') : c.tone, line: { width: 1, color: css('--card') }, symbol: some.map((cell) => (up(cell) ? 'triangle-up' : cell.y === -Infinity ? 'triangle-down' : 'x')) } });
-    }
-  }
-  function alertMarks(spec, alerts, a, b, level, shapes, traces) {
-    const found = [];
-    for (const { row, run } of alerts) {
-      if (!spec.keys.includes(`${row.source}/${row.metric}`)) continue;
-      const at = View.ofAlert(row, run);
-      if (at && at.x1 >= a && at.x1 <= b) found.push({ ...at, row, run });
-    }
-    const some = found.slice(-MOST_MARKS);
-    for (const m of some) {
-      const tone = css(`--${m.row.level.toLowerCase()}`), over = m.row.state !== 'firing';
-      shapes.push({ type: 'line', xref: 'x', x0: m.x1, x1: m.x1, yref: 'paper', y0: 0, y1: 1, line: { color: tone, width: 1, dash: over ? 'dot' : 'solid' }, opacity: 0.55, layer: 'below' });
-      if (m.x0 < m.x1) shapes.push({ type: 'rect', xref: 'x', x0: m.x0, x1: m.x1, yref: 'paper', y0: 0, y1: 1, line: { width: 0 }, fillcolor: tone, opacity: 0.07, layer: 'below' });
-    }
-    if (some.length) traces.push({ uid: 'marks', x: some.map((m) => m.x1), y: some.map(() => level(1)), type: 'scatter', mode: 'markers', cliponaxis: false, hoverinfo: 'skip',
-      marker: { size: 9, color: some.map((m) => css(`--${m.row.level.toLowerCase()}`)), line: { width: 1, color: css('--card') }, symbol: some.map((m) => (m.row.level === 'ERROR' ? 'octagon' : m.row.level === 'WARNING' ? 'triangle-up' : 'circle')) } });
-    return found;
-  }
-  function limits(spec, env, y0, y1, ylog, shapes, notes) {
-    for (const { y, text } of (spec.lines && spec.lines(env.settings)) || []) {
-      const at = ylog ? Math.log10(y) : y;
-      if (!(at > y0 && at < y1)) continue;
-      shapes.push({ type: 'line', xref: 'paper', x0: 0, x1: 1, yref: 'y', y0: y, y1: y, line: { color: css('--warning'), width: 1, dash: 'dot' }, layer: 'below' });
-      notes.push({ xref: 'paper', x: 1, xanchor: 'right', yref: 'y', y: at, yanchor: 'bottom', showarrow: false, font: { size: 10, color: css('--warning') }, text: safe(text) });
-    }
-  }
-  function resumed(shown, a, b, shapes) {
-    const seen = new Set();
-    for (const c of shown) for (const i of Smooth.breaks(c.columns).slice(-20)) {
-      const x = View.place(c.columns, c.run).at(i);
-      if (seen.has(x) || x < a || x > b) continue;
-      seen.add(x);
-      shapes.push({ type: 'line', xref: 'x', x0: x, x1: x, yref: 'paper', y0: 0, y1: 1, line: { color: css('--faint'), width: 1, dash: 'dashdot' }, opacity: 0.5, layer: 'below' });
-    }
   }
   return { build, curves, MARGIN };
 })();

@@ -14,13 +14,20 @@ const Kit = (() => {
   function button(name, label, title, press) {
     const b = make('button', name, label);
     b.type = 'button';
-    if (title) { b.title = title; b.setAttribute('aria-label', title); }
+    if (title) {
+      b.title = title;
+      b.setAttribute('aria-label', title);
+    }
     if (press) b.addEventListener('click', press);
     return b;
   }
   /** Change text only where it differs: an unchanged node keeps its selection and costs no layout. */
-  function say(e, text) { if (e.textContent !== text) e.textContent = text; }
-  function tell(e, name, value) { if (e.getAttribute(name) !== value) e.setAttribute(name, value); }
+  function say(e, text) {
+    if (e.textContent !== text) e.textContent = text;
+  }
+  function tell(e, name, value) {
+    if (e.getAttribute(name) !== value) e.setAttribute(name, value);
+  }
 
   const SVG = 'http://www.w3.org/2000/svg';
   function svg(tag, facts, ...children) {
@@ -37,18 +44,31 @@ const Kit = (() => {
   /** The icon of a level: three outlines that differ without colour. */
   function icon(level) {
     const [outline, sign] = SHAPES[level] || SHAPES.INFO;
-    return svg('svg', { viewBox: '0 0 16 16', class: `icon ${level}`, 'aria-hidden': 'true' },
-      svg('path', { d: outline, class: 'outline' }), svg('path', { d: sign, class: 'sign' }));
+    return svg(
+      'svg',
+      { viewBox: '0 0 16 16', class: `icon ${level}`, 'aria-hidden': 'true' },
+      svg('path', { d: outline, class: 'outline' }),
+      svg('path', { d: sign, class: 'sign' }),
+    );
   }
 
   // ---- choices, remembered over visits where the browser allows it
   const STORE = 'avaliacoes.page.2';
   let chosen = {};
-  try { chosen = JSON.parse(localStorage.getItem(STORE)) || {}; } catch { /* private windows have no storage */ }
+  try {
+    chosen = JSON.parse(localStorage.getItem(STORE)) || {};
+  } catch {
+    /* private windows have no storage */
+  }
   const choice = (key, otherwise) => (key in chosen ? chosen[key] : otherwise);
   function choose(key, value) {
-    if (value === undefined) delete chosen[key]; else chosen[key] = value;
-    try { localStorage.setItem(STORE, JSON.stringify(chosen)); } catch { /* kept for this visit only */ }
+    if (value === undefined) delete chosen[key];
+    else chosen[key] = value;
+    try {
+      localStorage.setItem(STORE, JSON.stringify(chosen));
+    } catch {
+      /* kept for this visit only */
+    }
   }
   /** One entry of a remembered map, which keeps its newest `most` entries. */
   function chooseIn(key, name, value, most = 400) {
@@ -67,13 +87,14 @@ const Kit = (() => {
     return cached.get(name);
   }
   const HUES = 8;
-  /** The colour of a run or group: chosen by hand, else the next of the set when it is first seen, then kept. */
-  function colour(name) {
+  /** The colour of a run or group: chosen by hand, else the next of the set when it is first drawn, then kept; unless it is to be `drawn`, none yet. */
+  function colour(name, drawn = true) {
     const own = choice('colours', {})[name];
     if (own) return own;
     let places = choice('places', {});
     if (!(name in places)) {
-      chooseIn('places', name, (choice('placed', 0)) % HUES);
+      if (!drawn) return css('--faint');
+      chooseIn('places', name, choice('placed', 0) % HUES);
       choose('placed', choice('placed', 0) + 1);
       places = choice('places', {});
     }
@@ -88,7 +109,10 @@ const Kit = (() => {
     themes.forEach((f) => f());
   }
   setTheme(choice('theme', 'auto'));
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { cached.clear(); themes.forEach((f) => f()); });
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+    cached.clear();
+    themes.forEach((f) => f());
+  });
 
   // ---- words
   const real = (v) => (v === 'NaN' ? NaN : v === 'Infinity' ? Infinity : v === '-Infinity' ? -Infinity : v);
@@ -102,15 +126,23 @@ const Kit = (() => {
     let text;
     if (a === 0) text = '0';
     else if (Number.isInteger(v) && a < 1e7) text = v.toLocaleString('en-US');
-    else if (a < 1e-3 || a >= 1e6) text = v.toExponential(digits - 2).replace(/\.?0+e/, 'e').replace('e+', 'e');
-    else { const n = Number(v.toPrecision(digits)); text = a >= 1000 ? n.toLocaleString('en-US') : String(n); }
+    else if (a < 1e-3 || a >= 1e6)
+      text = v
+        .toExponential(digits - 2)
+        .replace(/\.?0+e/, 'e')
+        .replace('e+', 'e');
+    else {
+      const n = Number(v.toPrecision(digits));
+      text = a >= 1000 ? n.toLocaleString('en-US') : String(n);
+    }
     return text.replace(/^-/, '−').replace('e-', 'e−');
   }
   const percent = (v) => (Number.isFinite(real(v)) ? `${short(real(v) * 100, 3)} %` : short(v));
   const count = (n) => (n === null || n === undefined ? '–' : Number(n).toLocaleString('en-US'));
   const pad = (n) => String(n).padStart(2, '0');
   function clock(t) {
-    const d = new Date(t * 1000), time = `${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`;
+    const d = new Date(t * 1000),
+      time = `${pad(d.getHours())}:${pad(d.getMinutes())}:${pad(d.getSeconds())}`;
     return Math.abs(Date.now() / 1000 - t) < 72000 ? time : `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())} ${time}`;
   }
   function lasting(seconds) {
@@ -126,11 +158,18 @@ const Kit = (() => {
   const safe = (text) => String(text).replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
   const now = () => Date.now() / 1000;
   /** Let the browser breathe: input and painting go before the next piece of work. */
-  const breathe = () => new Promise((go) => {
-    if (document.hidden) return void setTimeout(go, 0);
-    const { port1, port2 } = new MessageChannel();
-    requestAnimationFrame(() => { port1.onmessage = () => { port1.close(); go(); }; port2.postMessage(0); });
-  });
+  const breathe = () =>
+    new Promise((go) => {
+      if (document.hidden) return void setTimeout(go, 0);
+      const { port1, port2 } = new MessageChannel();
+      requestAnimationFrame(() => {
+        port1.onmessage = () => {
+          port1.close();
+          go();
+        };
+        port2.postMessage(0);
+      });
+    });
   function download(name, text, type) {
     const a = make('a');
     a.href = URL.createObjectURL(new Blob([text], { type }));
@@ -140,6 +179,34 @@ const Kit = (() => {
     a.remove();
     setTimeout(() => URL.revokeObjectURL(a.href), 10000);
   }
-  return { page, $, make, button, say, tell, svg, icon, choice, choose, chooseIn, css, colour, nth, setTheme, themes, real, short, percent, count, clock,
-    lasting, ago, cut, safe, now, breathe, download };
+  return {
+    page,
+    $,
+    make,
+    button,
+    say,
+    tell,
+    svg,
+    icon,
+    choice,
+    choose,
+    chooseIn,
+    css,
+    colour,
+    nth,
+    setTheme,
+    themes,
+    real,
+    short,
+    percent,
+    count,
+    clock,
+    lasting,
+    ago,
+    cut,
+    safe,
+    now,
+    breathe,
+    download,
+  };
 })();

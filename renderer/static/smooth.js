@@ -20,11 +20,20 @@ const Smooth = (() => {
   /** TensorBoard's debiased exponential mean; a bucket of n records counts as n of them with its mean. */
   function ema(c, w, at) {
     const out = new Float64Array(c.size);
-    let last = 0, seen = 0, next = 0;
+    let last = 0,
+      seen = 0,
+      next = 0;
     for (let i = 0; i < c.size; i++) {
-      if (at[next] === i) { last = 0; seen = 0; next++; }
+      if (at[next] === i) {
+        last = 0;
+        seen = 0;
+        next++;
+      }
       const n = c.n[i];
-      if (!n) { out[i] = NaN; continue; }
+      if (!n) {
+        out[i] = NaN;
+        continue;
+      }
       const keep = w ** n;
       last = last * keep + (1 - keep) * c.mean[i];
       seen += n;
@@ -35,12 +44,30 @@ const Smooth = (() => {
   /** Mean of the last `records` finite records, or of as many as there are; of a bucket that is cut, its share. */
   function windowed(c, records, at) {
     const out = new Float64Array(c.size);
-    let sum = 0, n = 0, tail = 0, next = 0;
+    let sum = 0,
+      n = 0,
+      tail = 0,
+      next = 0;
     for (let i = 0; i < c.size; i++) {
-      if (at[next] === i) { sum = 0; n = 0; tail = i; next++; }
-      if (c.n[i]) { sum += c.mean[i] * c.n[i]; n += c.n[i]; }
-      while (tail < i && n - c.n[tail] >= records) { if (c.n[tail]) { sum -= c.mean[tail] * c.n[tail]; n -= c.n[tail]; } tail++; }
-      const over = Math.min(Math.max(0, n - records), c.n[tail]), part = n - over;
+      if (at[next] === i) {
+        sum = 0;
+        n = 0;
+        tail = i;
+        next++;
+      }
+      if (c.n[i]) {
+        sum += c.mean[i] * c.n[i];
+        n += c.n[i];
+      }
+      while (tail < i && n - c.n[tail] >= records) {
+        if (c.n[tail]) {
+          sum -= c.mean[tail] * c.n[tail];
+          n -= c.n[tail];
+        }
+        tail++;
+      }
+      const over = Math.min(Math.max(0, n - records), c.n[tail]),
+        part = n - over;
       out[i] = c.n[i] && part > 0 ? (sum - (over ? c.mean[tail] * over : 0)) / part : NaN;
     }
     return out;
@@ -60,20 +87,32 @@ const Smooth = (() => {
   }
   /** The straight line through the last `records` records, least squares over bucket means: [x0, y0, x1, y1], or null. */
   function trend(c, records) {
-    let from = c.size, n = 0;
-    const at = breaks(c), floor = at.length ? at[at.length - 1] : 0;
+    let from = c.size,
+      n = 0;
+    const at = breaks(c),
+      floor = at.length ? at[at.length - 1] : 0;
     while (from > floor && n < records) n += c.n[--from];
     if (n < 5 || c.size - from < 3) return null;
-    let sx = 0, sy = 0, sxx = 0, sxy = 0;
-    const x0 = c.x[from], x1 = c.x[c.size - 1], m = n;
+    let sx = 0,
+      sy = 0,
+      sxx = 0,
+      sxy = 0;
+    const x0 = c.x[from],
+      x1 = c.x[c.size - 1],
+      m = n;
     for (let i = from; i < c.size; i++) {
       if (!c.n[i]) continue;
-      const x = c.x[i] - x0, w = c.n[i];
-      sx += w * x; sy += w * c.mean[i]; sxx += w * x * x; sxy += w * x * c.mean[i];
+      const x = c.x[i] - x0,
+        w = c.n[i];
+      sx += w * x;
+      sy += w * c.mean[i];
+      sxx += w * x * x;
+      sxy += w * x * c.mean[i];
     }
     const under = m * sxx - sx * sx;
     if (!(under > 0)) return null;
-    const slope = (m * sxy - sx * sy) / under, y0 = (sy - slope * sx) / m;
+    const slope = (m * sxy - sx * sy) / under,
+      y0 = (sy - slope * sx) / m;
     return [x0, y0, x1, y0 + slope * (x1 - x0), from, n];
   }
   /** What a trend says in a word. */
@@ -90,10 +129,21 @@ const Smooth = (() => {
    */
   function points(c, smoothed, place, a, b, groups) {
     const { at, lowAt, highAt } = place;
-    const marks = breaks(c), starts = new Set(marks);
-    let first = -1, last = -1, inside = 0;
-    for (let i = 0; i < c.size; i++) { const x = at(i); if (x >= a && x <= b) { if (first < 0) first = i; last = i; inside++; } }
-    if (first < 0) { // a window between two records still shows the line that crosses it
+    const marks = breaks(c),
+      starts = new Set(marks);
+    let first = -1,
+      last = -1,
+      inside = 0;
+    for (let i = 0; i < c.size; i++) {
+      const x = at(i);
+      if (x >= a && x <= b) {
+        if (first < 0) first = i;
+        last = i;
+        inside++;
+      }
+    }
+    if (first < 0) {
+      // a window between two records still shows the line that crosses it
       for (let i = 0; i < c.size && first < 0; i++) if (at(i) > b) first = i;
       if (first < 0) return empty();
       last = first;
@@ -103,53 +153,127 @@ const Smooth = (() => {
     let size = 1;
     while (size * groups < (inside || 1)) size *= 2;
     first -= first % size;
-    const rx = [], ry = [], sx = [], sy = [], cells = [];
+    const rx = [],
+      ry = [],
+      sx = [],
+      sy = [],
+      cells = [];
     for (let i = first; i <= last;) {
-      if (starts.has(i) && i > first) { rx.push(NaN); ry.push(NaN); sx.push(NaN); sy.push(NaN); }
-      let end = Math.min(i - (i % size) + size, last + 1), lo = Infinity, hi = -Infinity, il = -1, ih = -1, n = 0, bad = 0, sum = 0;
-      for (let j = i + 1; j < end; j++) if (starts.has(j)) { end = j; break; }
+      if (starts.has(i) && i > first) {
+        rx.push(NaN);
+        ry.push(NaN);
+        sx.push(NaN);
+        sy.push(NaN);
+      }
+      let end = Math.min(i - (i % size) + size, last + 1),
+        lo = Infinity,
+        hi = -Infinity,
+        il = -1,
+        ih = -1,
+        n = 0,
+        bad = 0,
+        sum = 0;
+      for (let j = i + 1; j < end; j++)
+        if (starts.has(j)) {
+          end = j;
+          break;
+        }
       for (let j = i; j < end; j++) {
         bad += c.bad[j];
         if (!c.n[j]) continue;
-        n += c.n[j]; sum += c.mean[j] * c.n[j];
-        if (c.lo[j] < lo) { lo = c.lo[j]; il = j; }
-        if (c.hi[j] > hi) { hi = c.hi[j]; ih = j; }
+        n += c.n[j];
+        sum += c.mean[j] * c.n[j];
+        if (c.lo[j] < lo) {
+          lo = c.lo[j];
+          il = j;
+        }
+        if (c.hi[j] > hi) {
+          hi = c.hi[j];
+          ih = j;
+        }
       }
       const e = end - 1;
-      if (!n) { rx.push(at(e)); ry.push(NaN); } else if (lo === hi) { rx.push(n === 1 ? at(il) : at(e)); ry.push(lo); } else {
-        const xl = lowAt(il), xh = highAt(ih);
-        if (xl <= xh) { rx.push(xl, xh); ry.push(lo, hi); } else { rx.push(xh, xl); ry.push(hi, lo); }
+      if (!n) {
+        rx.push(at(e));
+        ry.push(NaN);
+      } else if (lo === hi) {
+        rx.push(n === 1 ? at(il) : at(e));
+        ry.push(lo);
+      } else {
+        const xl = lowAt(il),
+          xh = highAt(ih);
+        if (xl <= xh) {
+          rx.push(xl, xh);
+          ry.push(lo, hi);
+        } else {
+          rx.push(xh, xl);
+          ry.push(hi, lo);
+        }
       }
-      if (smoothed) { sx.push(at(e)); sy.push(smoothed[e]); }
+      if (smoothed) {
+        sx.push(at(e));
+        sy.push(smoothed[e]);
+      }
       cells.push({ x: at(e), step: c.x[e], t: c.t[e], y: n ? sum / n : c.mean[e], lo, hi, n, bad, s: smoothed ? smoothed[e] : NaN });
       i = end;
     }
-    return { rx: Float64Array.from(rx), ry: Float64Array.from(ry), sx: Float64Array.from(sx), sy: Float64Array.from(sy), cells, inside, thinned: size > 1 || c.k !== 1 };
+    return {
+      rx: Float64Array.from(rx),
+      ry: Float64Array.from(ry),
+      sx: Float64Array.from(sx),
+      sy: Float64Array.from(sy),
+      cells,
+      inside,
+      thinned: size > 1 || c.k !== 1,
+    };
   }
-  const empty = () => ({ rx: new Float64Array(0), ry: new Float64Array(0), sx: new Float64Array(0), sy: new Float64Array(0), cells: [], inside: 0, thinned: false });
+  const empty = () => ({
+    rx: new Float64Array(0),
+    ry: new Float64Array(0),
+    sx: new Float64Array(0),
+    sy: new Float64Array(0),
+    cells: [],
+    inside: 0,
+    thinned: false,
+  });
 
   /** Mean, lowest and highest of several curves [{x, y}] on a common grid over [a, b]; a curve counts where it has data. */
   function band(curves, a, b, size = 240) {
-    const grid = new Float64Array(size), mean = new Float64Array(size), low = new Float64Array(size), high = new Float64Array(size), n = new Uint16Array(size);
-    const on = curves.map(({ x, y }) => { const keep = []; for (let i = 0; i < x.length; i++) if (Number.isFinite(y[i]) && Number.isFinite(x[i])) keep.push(i); return { x, y, keep, j: 0 }; });
+    const grid = new Float64Array(size),
+      mean = new Float64Array(size),
+      low = new Float64Array(size),
+      high = new Float64Array(size),
+      n = new Uint16Array(size);
+    const on = curves.map(({ x, y }) => {
+      const keep = [];
+      for (let i = 0; i < x.length; i++) if (Number.isFinite(y[i]) && Number.isFinite(x[i])) keep.push(i);
+      return { x, y, keep, j: 0 };
+    });
     for (let g = 0; g < size; g++) {
       const at = (grid[g] = a + ((b - a) * g) / (size - 1));
       let sum = 0;
-      low[g] = Infinity; high[g] = -Infinity;
+      low[g] = Infinity;
+      high[g] = -Infinity;
       for (const c of on) {
         const { x, y, keep } = c;
         if (!keep.length || at < x[keep[0]] || at > x[keep[keep.length - 1]]) continue;
         while (c.j < keep.length - 2 && x[keep[c.j + 1]] < at) c.j++;
-        const i = keep[c.j], k = keep[Math.min(c.j + 1, keep.length - 1)];
-        const share = x[k] > x[i] ? Math.min(1, Math.max(0, (at - x[i]) / (x[k] - x[i]))) : 0, v = y[i] + (y[k] - y[i]) * share;
-        sum += v; n[g]++;
+        const i = keep[c.j],
+          k = keep[Math.min(c.j + 1, keep.length - 1)];
+        const share = x[k] > x[i] ? Math.min(1, Math.max(0, (at - x[i]) / (x[k] - x[i]))) : 0,
+          v = y[i] + (y[k] - y[i]) * share;
+        sum += v;
+        n[g]++;
         if (v < low[g]) low[g] = v;
         if (v > high[g]) high[g] = v;
       }
-      if (n[g]) mean[g] = sum / n[g]; else mean[g] = low[g] = high[g] = NaN;
+      if (n[g]) mean[g] = sum / n[g];
+      else mean[g] = low[g] = high[g] = NaN;
     }
     return { grid, mean, low, high, n };
   }
-  function percentile(sorted, share) { return sorted.length ? sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(share * (sorted.length - 1))))] : NaN; }
+  function percentile(sorted, share) {
+    return sorted.length ? sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(share * (sorted.length - 1))))] : NaN;
+  }
   return { breaks, ema, windowed, smooth, trend, word, points, band, percentile, constant };
 })();

@@ -143,3 +143,17 @@ def test_broken_lines_are_skipped_and_counted(tmp_path: Path) -> None:
     found = decode_lines(data, tail)
     assert [record["step"] for record in found] == [record["step"] for record in read_all(path)] == [0, 1, 2, 3]
     assert tail.broken == 3
+
+
+def test_a_run_that_began_at_no_time_has_a_rate(tmp_path: Path) -> None:
+    """Records and a start from the year 1970, or none at all, are no reason to fail: the rate is that of the last seconds."""
+    from renderer.live.model import Model
+
+    model = Model(tmp_path, "s")
+    assert model.rate(1e9) == 0.0
+    (tmp_path / "lifecycle_s.jsonl").write_bytes(b'{"_p":"aaaaaaaaaaaa","timestamp":0,"event":"start"}\n')
+    (tmp_path / "training_s.jsonl").write_bytes(b'{"_p":"aaaaaaaaaaaa","timestamp":0,"step":1,"loss":1}\n')
+    for category in ("lifecycle", "training"):
+        model.add_file(category, tmp_path / f"{category}_s.jsonl")
+    model.poll()
+    assert model.is_active(5.0) and 0 < model.rate(5.0) <= 1
