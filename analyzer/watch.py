@@ -129,7 +129,7 @@ class Session:
             self.pending.discard(category)  # all that was there: a look that finds nothing can be spared
         if self.engine.finished:
             return self._start_again()  # it goes on after its end: a spool came in, or it was resumed
-        alerts = self._judge(category, records)
+        alerts = self._judge(category, records) + self._let_go()
         if self.engine.late and self._anew < _ANEW:
             self._anew += 1
             self._start_again()
