@@ -212,6 +212,11 @@ class Session:
         self.grew = time.monotonic()
         return []
 
+    def has_ended(self, still_s: float, clock: float) -> bool:
+        """Whether the trainer wrote its end, and its files are read and have been still for so long: what fires may be ended."""
+        ended = self.life.ended is not None and not self.engine.finished
+        return ended and not self.pending and clock - self.grew >= still_s
+
     def is_over(self, quiet_s: float, now: float, clock: float) -> bool:
         """Whether the session has ended (unix time `now`) and its files are read and still (monotonic `clock`)."""
         if self.pending or clock - self.grew < quiet_s:
