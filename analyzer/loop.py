@@ -32,6 +32,8 @@ _SOON: Final = 0.05
 _TURN_S: Final = 0.2
 #: Seconds for what was written but not yet read when asked to end.
 _LAST_READ_S: Final = 1.5
+#: Seconds without growth after a trainer's end record before what fires is ended: other categories may be a batch behind.
+_STILL_S: Final = 1.0
 
 Publish = Callable[[str, int, dict[str, Any]], None]
 
@@ -113,6 +115,9 @@ class Loop:
         self.turn()
         while any(session.pending for session in self._sessions.values()) and time.monotonic() < deadline:
             self.turn()
+        for session in self._sessions.values():
+            if session.has_ended(0.0, time.monotonic()):
+                self._finish_session(session)
 
     def turn(self) -> None:
         """Take hints, look at the folder if it is time, read a chunk of every file that has more, publish."""
@@ -228,6 +233,8 @@ class Loop:
         clock = time.monotonic()
         for session in self._sessions.values():
             self._unsent.extend((session.name, alert) for alert in session.silent(now, clock))
+            if session.has_ended(_STILL_S, clock):
+                self._finish_session(session)
         gone = [
             session
             for session in self._sessions.values()

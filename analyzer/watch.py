@@ -129,7 +129,7 @@ class Session:
             self.pending.discard(category)  # all that was there: a look that finds nothing can be spared
         if self.engine.finished:
             return self._start_again()  # it goes on after its end: a spool came in, or it was resumed
-        alerts = self._judge(category, records)
+        alerts = self._judge(category, records) + self._let_go()
         if self.engine.late and self._anew < _ANEW:
             self._anew += 1
             self._start_again()
@@ -211,6 +211,11 @@ class Session:
         self._exhausted.clear()
         self.grew = time.monotonic()
         return []
+
+    def has_ended(self, still_s: float, clock: float) -> bool:
+        """Whether the trainer wrote its end, and its files are read and have been still for so long: what fires may be ended."""
+        ended = self.life.ended is not None and not self.engine.finished
+        return ended and not self.pending and clock - self.grew >= still_s
 
     def is_over(self, quiet_s: float, now: float, clock: float) -> bool:
         """Whether the session has ended (unix time `now`) and its files are read and still (monotonic `clock`)."""

@@ -32,7 +32,7 @@ class Stagnation(Rule):
         Limit("convergence_window", 50, 5, 100_000, "records of the documented threshold, as in plot_config"),
         Limit("stagnation_threshold", 0.01, 0.0, 1.0, "relative change, as in plot_config"),
         Limit("trifle", 0.02, 0.0, 1.0, "of the first level: a gain that the first moments of any network make"),
-        Limit("never", 250, 8, 1e9, "records without any gain; warm-up and slow starts show one by then"),
+        Limit("never", 200, 8, 1e9, "records without any gain; warm-up and slow starts show one by then"),
         Limit("never_corroborated", 80, 8, 1e9, "records, where gradients or updates say the same"),
     )
 

@@ -15,6 +15,8 @@ from audit import settle
 from chaos_processes import LONG, Child, Service, environment
 from tally import Tally
 
+from contract.tail import read_all
+
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 ALERTS = 400 if LONG else 80
@@ -65,7 +67,7 @@ def service(place: Path, children: list[Child]) -> Callable[..., Service]:
 
 def _alerts(place: Path) -> list[dict[str, object]]:
     path = place / "alerts_sick.jsonl"
-    return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+    return list(read_all(path))  # the last line may be half written while we look
 
 
 def _expected(place: Path) -> set[str]:
