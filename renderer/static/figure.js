@@ -5,7 +5,7 @@ const Figure = (() => {
   const MARGIN = { l: 52, r: 14, t: 8, b: 22 };
   const MOST_CURVES = 16;
   /** Points of a chart, all curves together: a group of records is two, and one of its mean. It keeps a drawing well under 50 ms. */
-  const POINTS = 3000;
+  const POINTS = 2400;
   const LARGEST = 5e307;
   const DASHES = ['solid', 'dash', 'dot', 'dashdot'];
 
