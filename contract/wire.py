@@ -50,7 +50,7 @@ class FrameRefused(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: making one would cost ten times as much, and one is made for each message
 class Batch:
     """The envelope of `count` records of one producer and category, sequence `first_seq` onwards."""
 

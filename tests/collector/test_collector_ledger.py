@@ -68,7 +68,8 @@ def test_whatever_is_sent_and_however_writes_fail_the_file_is_the_sequence(data:
             fate = data.draw(st.sampled_from(["ok", "ok", "short", "full"]))
             if fate == "full":
                 raise OSError(28, "No space left on device")
-            keep = len(content) if fate == "ok" else data.draw(st.integers(0, max(0, len(content) - 1)))
+            # A share and not a length: lines with the time of day in them are not always equally long.
+            keep = len(content) if fate == "ok" else data.draw(st.integers(0, 999)) * len(content) // 1000
             return true_write(fd, content[:keep]) if keep else 0
 
         acked = 0
