@@ -23,6 +23,9 @@ WORSE: Final = "worse"
 SIGMAS: Final = 4.0
 #: A gain smaller than this share of where the run began is none.
 MATERIAL: Final = 0.01
+#: Times a rule's patience, for symptoms of runs that log nothing to tell how they do; and the words for it.
+UNTOLD_PATIENCE: Final = 10
+UNTOLD: Final = "nothing is logged that tells whether the run learns"
 #: Fewer values say nothing; with this many, no gain means flat.
 FEWEST: Final = 8
 _FLAT_AFTER: Final = {"reward": 150, "loss": 60, "accuracy": 60}
@@ -200,10 +203,19 @@ class Run:
         return min(1.0, self.step / self.total) if self.total else None
 
     @property
+    def _telling(self) -> list[Series]:
+        keys = ("reward",) if self.reinforced else ("loss", "accuracy")
+        return [self.main[key] for key in keys if key in self.main]
+
+    @property
+    def untold(self) -> bool:
+        """Whether nothing is logged that tells how the run does: then a symptom that lasts has only itself to be judged by."""
+        return not self._telling
+
+    @property
     def outcome(self) -> Outcome:
         """How the run does, by all values up to now."""
-        keys = ("reward",) if self.reinforced else ("loss", "accuracy")
-        found = [self.main[key] for key in keys if key in self.main]
+        found = self._telling
         mark = tuple([series.n for series in found])
         if mark != self._outcome[0]:
             self._outcome = (mark, _outcome(found))

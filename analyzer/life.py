@@ -8,7 +8,7 @@ nothing about the condition resolve nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from analyzer.rules.base import INFO, Finding
@@ -81,11 +81,11 @@ class Row:
         self.last = (cause.step, cause.time)
         if _further(found.value, self.peak, found.threshold):
             self.peak = found.value
-        if self.pending <= found.patience and not self.fires:
-            return []
-        if self.fires and severity(found.level) >= severity(self.level):
-            return []
-        if self.fires and self.pending <= found.patience:
+        if self.pending <= found.patience:
+            if self.fires or not found.crossed:
+                return []
+            found = replace(found, level=INFO)  # what was documented is never silent, however patient the rule
+        elif self.fires and severity(found.level) >= severity(self.level):
             return []
         return [self._fire(found, series, cause, silenced, action)]
 

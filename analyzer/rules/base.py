@@ -49,6 +49,7 @@ class Finding:
     value, threshold, baseline: in the unit of the metric.  window: records looked at.
     onset: (step, time) where it began, None for the first record of this condition.
     reasons: sentences about other signals.  patience: records that it must have held before it is told.
+    crossed: a documented threshold is crossed, which is told at once, as INFO, whatever the patience.
     metric: series whose values are shown, None for the one being judged.  action: over the rule's own.
     """
 
@@ -61,6 +62,7 @@ class Finding:
     onset: tuple[int, float] | None = None
     reasons: list[str] = field(default_factory=list)
     patience: int = 0
+    crossed: bool = False
     metric: Series | None = None
     action: str = ""
 

@@ -6,7 +6,7 @@ import math
 from types import SimpleNamespace
 from typing import ClassVar
 
-from analyzer.context import LEARNED, Run
+from analyzer.context import LEARNED, UNTOLD, UNTOLD_PATIENCE, Run
 from analyzer.rules.base import BETWEEN, CLEAR, ERROR, INFO, WARNING, Answer, Finding, Limit, Rule
 from analyzer.series import Series
 
@@ -19,7 +19,7 @@ class GradientExplosion(Rule):
     `warm_up` records. Huge: x above `huge` times the documented limit since the start, no baseline to jump from.
 
     INFO: the documented limit (`gradient_threshold_high`) is crossed, or a jump.  WARNING: a jump or huge for `patience` records
-    (or 1 % of the run) and the outcome is bad; a jump of `converged` decades after learning has ended.  ERROR: the same with a jump of two decades, or huge.  Clear: below the
+    (or 1 % of the run) and the outcome is bad, or ten times as long where nothing is logged that tells the outcome; a jump of `converged` decades after learning has ended.  ERROR: the same with a jump of two decades, or huge.  Clear: below the
     documented limit and within half of `decades`.
 
     Source: decades over a slow baseline from the pilot in the project's corpus; that single spikes are normal, ZClip
@@ -66,11 +66,14 @@ class GradientExplosion(Rule):
             return CLEAR if jump < limit.decades / 2 else BETWEEN
         usual = 10.0**self._base if series.n > series.count else None
         lasting = self._held > max(limit.patience, 0.01 * series.n)
+        untold = run.untold and self._held > UNTOLD_PATIENCE * limit.patience
+        bad = outcome.bad or untold
         if jumped:
-            level = INFO if not (lasting and outcome.bad) else ERROR if jump > 2.0 else WARNING
+            level = INFO if not (lasting and bad) else ERROR if jump > 2.0 else WARNING
             if level == INFO and lasting and jump > limit.converged and outcome.state == LEARNED:
                 level = WARNING
             text = f"{series.name} {series.middle:.4g} is {10 ** min(jump, 300):.3g} times what is usual for this run ({usual:.3g})"
+            text += f"; {UNTOLD}" if untold else ""
             return Finding(
                 level, text, series.middle, 10.0 ** min(self._base + limit.decades, 300), usual, series.count
             )
@@ -79,7 +82,8 @@ class GradientExplosion(Rule):
             text += ", but has been since the start" if outcome.good else ", as since the start"
         if outcome.series is not None:
             text += f"{' and' if outcome.good else ';'} {outcome.words}"
-        level = WARNING if huge and lasting and outcome.bad else INFO
+        text += f"; {UNTOLD}" if untold else ""
+        level = WARNING if huge and lasting and bad else INFO
         return Finding(level, text, series.high, high, usual, series.count)
 
     def _learn(self, x: float, series: Series) -> None:

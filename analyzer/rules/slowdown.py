@@ -13,10 +13,10 @@ from analyzer.series import Series
 class Slowdown(Rule):
     """Steps per second, where they are logged, against their own baseline.
 
-    Baseline: the median of the run's cells while it is not slow; steady where the lower quartile is above 0.7 of it
-    and the last value not far below the first ones, over at least `settled` records.  Slow: all of the last `patience` values (or a tenth of the run) below `share` of it: INFO; WARNING below
-    `loud` of a steady one. Off-policy agents slow down once, when they begin to learn, and an averaged rate creeps: neither
-    leaves a steady baseline.  Clear: above `again`.
+    Baseline: the median of the run's cells while it is not slow, over at least `settled` records.  Slow: all of the last `patience`
+    values (or a tenth of the run) below `share` of it: INFO; WARNING below `loud` of it, or of the lower quartile where that is not
+    above 0.7 of the median (a rate that wavers by itself). None where the last value is far below the first ones: an averaged rate creeps,
+    and off-policy agents slow down once, when they begin to learn.  Clear: above `again`.
     """
 
     name: ClassVar[str] = "slowdown"
@@ -33,7 +33,7 @@ class Slowdown(Rule):
     def __init__(self, limit: SimpleNamespace | None = None) -> None:
         super().__init__(limit)
         self._usual = 0.0
-        self._steady = False
+        self._floor = 0.0
 
     def judge(self, series: Series, run: Run) -> Answer:
         limit = self.limit
@@ -43,7 +43,7 @@ class Slowdown(Rule):
                 return None
             mean = sum(recent) / len(recent)
             text = f"{series.name} {mean:.4g} over the last {len(recent)} records is {100 * mean / self._usual:.3g} % of what it was ({self._usual:.4g})"
-            level = WARNING if self._steady and max(recent) < limit.loud * self._usual else INFO
+            level = WARNING if max(recent) < limit.loud * self._floor else INFO
             return Finding(level, text, mean, limit.share * self._usual, self._usual, len(recent))
         if self._usual and series.mean < limit.again * self._usual:
             return BETWEEN
@@ -53,5 +53,6 @@ class Slowdown(Rule):
         if series.n >= limit.settled:
             self._usual = ordered[len(ordered) // 2]
             head = sum(series.head) / len(series.head)
-            self._steady = ordered[len(ordered) // 4] > 0.7 * self._usual and series.mean > 0.85 * head
+            quarter = ordered[len(ordered) // 4]
+            self._floor = 0.0 if series.mean <= 0.85 * head else self._usual if quarter > 0.7 * self._usual else quarter
         return CLEAR

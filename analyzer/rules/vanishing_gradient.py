@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from analyzer.context import FLAT, WORSE, Run
+from analyzer.context import FLAT, UNTOLD, UNTOLD_PATIENCE, WORSE, Run
 from analyzer.rules.base import BETWEEN, CLEAR, INFO, WARNING, Answer, Finding, Limit, Rule
 from analyzer.series import Series
 
@@ -13,7 +13,7 @@ class VanishingGradient(Rule):
     """`grad_norm` below the documented limit, or below `share` of what it was at the start.
 
     INFO: one record below `gradient_threshold_low`.  WARNING: the block's middle is below it, or below `share` times the median
-    of the first values, for `patience` records (or 1 % of the run), and the outcome never was good. A run that has learned
+    of the first values, for `patience` records (or 1 % of the run), and the outcome never was good (or, ten times as long, is not logged). A run that has learned
     may have no gradient left: that is convergence.  Clear: ten times the limit.
 
     Source: SageMaker Debugger VanishingGradient (1e-7 and no progress); AutoTrainer.
@@ -43,6 +43,10 @@ class VanishingGradient(Rule):
             if series.low < low
             else f"{series.name} {series.middle:.3g} is {series.middle / head:.2g} of what it was at the start ({head:.3g})"
         )
-        level = WARNING if lasting and outcome.state in (FLAT, WORSE) else INFO
-        patience = round(max(self.limit.patience, 0.01 * series.n)) if level == WARNING else 0
-        return Finding(level, text, series.low, low, head, series.count, patience=patience)
+        level = WARNING if lasting and (outcome.state in (FLAT, WORSE) or run.untold) else INFO
+        patience = self.limit.patience * (UNTOLD_PATIENCE if run.untold else 1)
+        if level == WARNING and run.untold:
+            text += f"; {UNTOLD}"
+        patience = round(max(patience, 0.01 * series.n)) if level == WARNING else 0
+        crossed = series.low < low
+        return Finding(level, text, series.low, low, head, series.count, patience=patience, crossed=crossed)

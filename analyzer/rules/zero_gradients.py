@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from analyzer.context import Run
+from analyzer.context import UNTOLD, UNTOLD_PATIENCE, Run
 from analyzer.rules.base import BETWEEN, CLEAR, INFO, WARNING, Answer, Finding, Limit, Rule
 from analyzer.series import Series
 
@@ -13,7 +13,7 @@ class ZeroGradients(Rule):
     """Share of gradient entries that are exactly zero, 0 to 1.
 
     INFO: above the documented `zeros_ratio_threshold`.  WARNING: at `nearly_all` or above for `patience` records (or 1 % of
-    the run) and the outcome is bad; so is a rise to it from below half.  Clear: below nine tenths of the documented limit.
+    the run) and the outcome is bad (or, ten times as long, is not logged); so is a rise to it from below half.  Clear: below nine tenths of the documented limit.
 
     Source: SageMaker Debugger DeadRelu (50 %), AutoTrainer (70 %, gated). Healthy DQN has 80 %: ReLU layers, and embeddings more,
     are sparse by nature, so the share alone is never more than INFO.
@@ -44,6 +44,9 @@ class ZeroGradients(Rule):
             text += ", as since the start"
         if outcome.series is not None:
             text += f"{', but' if outcome.good else ';'} {outcome.words}"
-        level = WARNING if nearly and outcome.bad else INFO
-        patience = round(max(self.limit.patience, 0.01 * series.n)) if level == WARNING else 0
-        return Finding(level, text, series.middle, most, start, series.count, patience=patience)
+        level = WARNING if nearly and (outcome.bad or run.untold) else INFO
+        patience = self.limit.patience * (UNTOLD_PATIENCE if run.untold else 1)
+        if level == WARNING and run.untold:
+            text += f"; {UNTOLD}"
+        patience = round(max(patience, 0.01 * series.n)) if level == WARNING else 0
+        return Finding(level, text, series.middle, most, start, series.count, patience=patience, crossed=True)

@@ -129,6 +129,33 @@ def test_vanished_gradients_count_when_nothing_was_learned() -> None:
     assert ("vanishing_gradient", "WARNING") in loud(events)
 
 
+def test_gradients_alone_are_judged_with_patience_not_for_ever_in_peace() -> None:
+    """Where nothing tells whether a run learns, what lasts long enough is more than an INFO, and the alert says so."""
+    huge = run(300, grad_norm=norm(1e9))
+    jump = run(600, grad_norm=after(200, norm(1e6), norm(1.0)))
+    gone = run(600, grad_norm=norm(1e-12))
+    dead = run(600, grad_zeros_ratio=flat(1.0, 0.0))
+    assert loud(huge) == [("gradient_explosion", "WARNING")]
+    assert loud(jump) == [("gradient_explosion", "ERROR")]
+    assert loud(gone) == [("vanishing_gradient", "WARNING")] and loud(dead) == [("zero_gradients", "WARNING")]
+    for events in (huge, jump, gone, dead):
+        assert events[0]["level"] == "INFO" and "nothing is logged" in events[-1]["message"]
+    assert loud(run(300, grad_norm=norm(53.0))) == [] and loud(run(40, grad_norm=norm(1e9))) == []
+
+
+def test_a_crossing_that_may_become_more_is_told_at_once() -> None:
+    """While a rule waits whether the condition lasts, the documented crossing is an INFO already."""
+    events = run(
+        400,
+        loss=flat(2.3, 0.02),
+        grad_norm=after(200, norm(1e-12), norm(1.0)),
+        grad_zeros_ratio=after(200, flat(0.999, 0.0), flat(0.1, 0.0)),
+    )
+    for rule in ("vanishing_gradient", "zero_gradients"):
+        found = [(event["level"], event["step"]) for event in events if event["rule"] == rule]
+        assert found[0][0] == "INFO" and 200 <= found[0][1] <= 206, found
+
+
 def test_a_loss_that_jumps_and_stays() -> None:
     """Told within some records, once for spike and divergence together; a single outlier and a small step are not."""
     events = run(600, loss=after(400, flat(2.2, 0.03), falling))
