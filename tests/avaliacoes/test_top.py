@@ -157,7 +157,7 @@ def test_what_is_known_of_a_run(place: Path) -> None:
     assert (run["loss"], run["reward"], run["grad_norm"]) == ("NaN", 7.0, 2.0) and run["rate"] > 0
     assert run["firing"] == {"ERROR": 0, "WARNING": 0, "INFO": 1} and run["alerts"][0]["action"] == "a"
     assert set(found["services"]) >= {"collector", "analyzer", "renderer"}
-    lines = _run("--base-path", str(place), LANG="C.UTF-8").splitlines()
+    lines = _run("--base-path", str(place), LANG="C.UTF-8", COLUMNS="160").splitlines()
     (line,) = [line for line in lines if logger.session in line]
     assert "finished" in line and "NaN" in line and "1 info" in line and "\x1b" not in "".join(lines)
     everything = _run(logger.session, "--base-path", str(place))
