@@ -14,7 +14,7 @@ class Nap:
 
     def __init__(self) -> None:
         self.on = False
-        #: True while the sender sleeps because a collector takes the records: a ring that fills wakes it.
+        #: True while the sender sleeps and sends nothing (a collector takes the records, or there is none): a ring that fills wakes it.
         self.relied = False
         self.reader, self._writer = os.pipe()
         os.set_blocking(self.reader, False)

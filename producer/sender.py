@@ -202,7 +202,10 @@ class Sender(threading.Thread):
         if self._flushing.is_set():
             self._wait_socket(2 if waiting or sent else 5)
         elif not self._link.up:
-            self._wait_socket(max(20, round(self._flush_interval * 1000)))
+            # Nothing can be sent, and a subscription wakes the poll: a round is for the look, and for what must be spooled.
+            self._nap.relied = True
+            self._wait_socket(round(1000 * _LOOK_EVERY_S))
+            self._nap.relied = False
         elif relied:
             self._nap.relied = True
             self._nap.pause(RELIED_ROUND_S)
