@@ -212,6 +212,10 @@ class Run:
         """Whether nothing is logged that tells how the run does: then a symptom that lasts has only itself to be judged by."""
         return not self._telling
 
+    def patience(self, records: float, series: Series) -> int:
+        """Records that a symptom must last: at least 1 % of the series, and longer where nothing tells how the run does."""
+        return round(max(records * (UNTOLD_PATIENCE if self.untold else 1), 0.01 * series.n))
+
     @property
     def outcome(self) -> Outcome:
         """How the run does, by all values up to now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from analyzer.context import FLAT, UNTOLD, UNTOLD_PATIENCE, WORSE, Run
+from analyzer.context import FLAT, UNTOLD, WORSE, Run
 from analyzer.rules.base import BETWEEN, CLEAR, INFO, WARNING, Answer, Finding, Limit, Rule
 from analyzer.series import Series
 
@@ -44,9 +44,8 @@ class VanishingGradient(Rule):
             else f"{series.name} {series.middle:.3g} is {series.middle / head:.2g} of what it was at the start ({head:.3g})"
         )
         level = WARNING if lasting and (outcome.state in (FLAT, WORSE) or run.untold) else INFO
-        patience = self.limit.patience * (UNTOLD_PATIENCE if run.untold else 1)
         if level == WARNING and run.untold:
             text += f"; {UNTOLD}"
-        patience = round(max(patience, 0.01 * series.n)) if level == WARNING else 0
+        patience = run.patience(self.limit.patience, series) if level == WARNING else 0
         crossed = series.low < low
         return Finding(level, text, series.low, low, head, series.count, patience=patience, crossed=crossed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from analyzer.context import UNTOLD, UNTOLD_PATIENCE, Run
+from analyzer.context import UNTOLD, Run
 from analyzer.rules.base import BETWEEN, CLEAR, INFO, WARNING, Answer, Finding, Limit, Rule
 from analyzer.series import Series
 
@@ -45,8 +45,7 @@ class ZeroGradients(Rule):
         if outcome.series is not None:
             text += f"{', but' if outcome.good else ';'} {outcome.words}"
         level = WARNING if nearly and (outcome.bad or run.untold) else INFO
-        patience = self.limit.patience * (UNTOLD_PATIENCE if run.untold else 1)
         if level == WARNING and run.untold:
             text += f"; {UNTOLD}"
-        patience = round(max(patience, 0.01 * series.n)) if level == WARNING else 0
+        patience = run.patience(self.limit.patience, series) if level == WARNING else 0
         return Finding(level, text, series.middle, most, start, series.count, patience=patience, crossed=True)
