@@ -37,13 +37,14 @@ _RESEND_S = 2.0
 _ACK_DELAYS = 3.0
 _RESEND_MAX_S = 8.0
 _GAP_RESEND_S = 0.2
-_LOOK_EVERY_S = 0.1
+#: Seconds between two looks for a collector, and from the second second without one.
+_LOOK_EVERY_S, _LOOK_LATER_S = 0.1, 0.25
 #: A round that finds this many new records is followed by the next one soon.
 _BRISK_RECORDS, _BRISK_S = 4, 0.012
 #: After a round without a new record the thread sleeps until a record or an acknowledgement wakes it, this long at most.
 _DOZE_S = 1.0
-#: A collector that acknowledges nothing for this long stands still; an acknowledgement ends the longer pauses.
-_STUCK_S, _STUCK_ROUND_S = 1.0, 0.2
+#: While acknowledgements are late, rounds are this share of the lateness apart, up to the longest; an acknowledgement ends it.
+_LATE_SHARE, _LATE_ROUND_S = 0.25, 0.25
 
 
 class _Sent(NamedTuple):
@@ -153,7 +154,7 @@ class Sender(threading.Thread):
     def _round(self) -> None:
         now = time.monotonic()
         if now >= self._next_look and not self._link.up:
-            self._next_look = now + _LOOK_EVERY_S
+            self._next_look = now + self._look_every(now)
             self._link.connect(self._discovery.endpoint())
         for frame in self._link.receive():
             self._take_ack(frame, now)
@@ -204,14 +205,14 @@ class Sender(threading.Thread):
         elif not self._link.up:
             # Nothing can be sent, and a subscription wakes the poll: a round is for the look, and for what must be spooled.
             self._nap.relied = True
-            self._wait_socket(round(1000 * _LOOK_EVERY_S))
+            self._wait_socket(round(1000 * self._look_every(now)))
             self._nap.relied = False
         elif relied:
             self._nap.relied = True
             self._nap.pause(RELIED_ROUND_S)
             self._nap.relied = False
-        elif self._stands_still(now):
-            self._wait_socket(round(1000 * _STUCK_ROUND_S))
+        elif (late := _LATE_SHARE * self._lateness(now)) > _BRISK_S:
+            self._wait_socket(round(1000 * min(late, _LATE_ROUND_S)))
         elif sent or self._anything_new():
             self._nap.pause(self._interval())
         else:
@@ -220,10 +221,13 @@ class Sender(threading.Thread):
                 self._wait_socket(round(_DOZE_S * 1000))
             self._nap.on = False
 
-    def _stands_still(self, now: float) -> bool:
-        """Whether something was sent long ago, and since then nothing at all was acknowledged."""
+    def _look_every(self, now: float) -> float:
+        return _LOOK_EVERY_S if now - self._down_since < 1.0 else _LOOK_LATER_S
+
+    def _lateness(self, now: float) -> float:
+        """Seconds for which something was sent and nothing at all was acknowledged, beyond what is usual; 0 or less if none."""
         sent = [stream.moved_at for stream in self._streams if stream.sent_seq > stream.acked]
-        return bool(sent) and now - max(self.progress_at, min(sent)) > _STUCK_S + self._ack_patience()
+        return now - max(self.progress_at, min(sent)) - self._ack_patience() if sent else 0.0
 
     def _interval(self) -> float:
         """Seconds to the next round: short while records come in numbers, else the longest that was allowed.
