@@ -21,7 +21,7 @@ _BUSY = 8
 
 def measure(plan: Plan) -> list[Row]:
     light, processes = plan.pick(200, 1000), plan.pick(2, 4)
-    seconds, rounds = plan.pick(3.0, 6.0), plan.pick(1, 4, 12)
+    seconds, rounds = plan.pick(3.0, 5.0), plan.pick(1, 8, 24)
     samples = Samples()
     with Ground() as ground, contextlib.ExitStack() as stack:
         bases = {"light": ground.folder / "light", "busy": ground.folder / "busy"}
@@ -58,7 +58,7 @@ def measure(plan: Plan) -> list[Row]:
         samples.ratio("light", "busy") if rounds > 1 else ratio_of([samples.median("light") / samples.median("busy")])
     )
     lost = sum(wrong.values())
-    # Queues breathe by tens of MiB from round to round; what would grow is the floor under them.
+    # Queues breathe by a hundred MiB from round to round; what would grow is the floor under them.
     half = max(1, len(memory) // 2)
     floor, later = min(memory[:half]), min(memory[half:] or memory)
     return [
@@ -73,7 +73,7 @@ def measure(plan: Plan) -> list[Row]:
         Row(
             f"collector: {light:,} light trainers, records lost",
             f"{lost} of {acked['light']:,}",
-            f"resent {resent:,}; memory floor {floor:.0f} -> {later:.0f} MiB",
+            f"resent {resent:,}; memory floor {floor:.0f} -> {later:.0f} MiB, most {max(memory):.0f}",
             f"{later / floor:.2f}",
             "0, no growth",
             lost == 0 and later - floor < 16,

@@ -19,7 +19,7 @@ from benchmarks.harness import serve
 from benchmarks.workload import steps
 from contract import names, wire
 
-WINDOW = 64
+WINDOW, FIRST_WINDOW = 64, 4
 #: As the producer's sender waits: two seconds, and three times the usual delay of an acknowledgement; twice as long each time.
 RESEND_S, ACK_DELAYS, RESEND_MAX_S = 2.0, 3.0, 8.0
 
@@ -33,6 +33,7 @@ class Trainer:
         self.acked = self.cursor = self.total = self.resent = 0
         self.moved = self.ack_delay = self.patience = 0.0
         self.up = False
+        self.window = FIRST_WINDOW
         self.socket = context.socket(zmq.XPUB)
         for option, value in (
             (zmq.IMMEDIATE, 1),
@@ -52,14 +53,14 @@ class Trainer:
             except zmq.Again:
                 return
             if frame == wire.SUBSCRIBED:
-                self.up, self.cursor, self.moved = True, self.acked, now
+                self.up, self.cursor, self.moved, self.window = True, self.acked, now, FIRST_WINDOW
             elif frame == wire.UNSUBSCRIBED:
                 self.up = False
             else:
                 self.ack_delay = max(self.ack_delay, wire.ack_interval(frame) or 0.0)
                 acked = wire.unpack_ack(frame, self.producer).get("training", 0)
                 if acked > self.acked:
-                    self.patience = 0.0
+                    self.patience, self.window = 0.0, WINDOW
                     self.ack_delay += 0.3 * (now - self.moved - self.ack_delay)
                     self.acked, self.moved = acked, now
 
@@ -72,7 +73,7 @@ class Trainer:
             self.patience = min(2 * patience, RESEND_MAX_S)
             self.resent += self.cursor - self.acked
             self.cursor, self.moved = self.acked, now
-        while self.cursor + batch <= self.total and self.cursor - self.acked < WINDOW * batch:
+        while self.cursor + batch <= self.total and self.cursor - self.acked < self.window * batch:
             header = wire.pack_header(self.producer, "training", self.cursor, batch, self.acked)
             try:
                 self.socket.send_multipart([self.topic, header, payload], zmq.NOBLOCK)

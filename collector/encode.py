@@ -158,7 +158,11 @@ def _repair(record: Any, now: float, last_step: int) -> tuple[float, int, dict[A
     if "timestamp" in metrics and not _is_time(metrics["timestamp"]):
         metrics["timestamp_given"] = text_of(metrics.pop("timestamp"))
         repaired = True
-    if "timestamp" not in metrics and not _is_time(timestamp):
+    if "timestamp" in metrics:
+        metrics["timestamp"] = float(metrics["timestamp"])
+    elif _is_time(timestamp):
+        timestamp = float(timestamp)
+    else:
         timestamp, repaired = now, True
     if "step" in metrics:
         metrics["metric_step"] = metrics.pop("step")

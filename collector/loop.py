@@ -20,6 +20,7 @@ from collector import recovery
 from collector.adoption import Adopter
 from collector.counts import Counts, to_stderr
 from collector.ingest import Ingest
+from collector.memory import Trimmer
 from collector.people import GRACE_S, People
 from collector.pull import Puller
 from collector.settings import Settings
@@ -33,6 +34,8 @@ KIND: Final = "collector"
 #: A round ends after this much, so that acks and stop never wait long for a flood.
 ROUND_MESSAGES: Final = 256
 ROUND_BYTES: Final = 2 << 20
+#: Also after this long: on a slow disk a new session alone can take ten milliseconds.
+ROUND_S: Final = 0.1
 OFFSETS_S: Final = 0.5
 OFFSETS_RECENT_S: Final = 60.0
 SECOND: Final = 1.0
@@ -127,10 +130,11 @@ class Loop:
             self._endpoints |= {ANNOUNCED: sockets.guard.public, "keys": str(sockets.guard.folder)}
         self._next_message = sockets.receiver(self.ingest.refuse)
         self._status = Status(settings, self.ingest, self._endpoints)
+        self._memory = Trimmer()
         self._announced = False
         self._offsets_due = Every(OFFSETS_S)
         self._second = Every(SECOND)
-        self._near = 0
+        self._near = self._counted = self._met = 0
         self._began = time.monotonic()
         self._quiet_since: float | None = None
 
@@ -162,6 +166,8 @@ class Loop:
             more = self._receive() if more or sockets.ingest in events else False
             now = time.monotonic()
             self._puller.look(now)
+            # A crowd that arrives at once counts from its first message: acknowledgements go to all of it.
+            self._near = self._counted + self.people.met - self._met
             self._publish(now)
             if sockets.feed in events and self._feed.drain():
                 self._feed.offsets(self.ingest.store.recent(now, OFFSETS_RECENT_S))
@@ -186,7 +192,8 @@ class Loop:
         """Plan what is queued, up to a round's bound; True when there may be more."""
         receive, take = self._next_message, self.ingest.take
         size = 0
-        for _ in range(ROUND_MESSAGES):
+        end = time.monotonic() + ROUND_S
+        for number in range(ROUND_MESSAGES):
             try:
                 parts = receive()
             except zmq.Again:
@@ -195,7 +202,7 @@ class Loop:
                 continue
             take(parts)
             size += len(parts[-1])
-            if size > ROUND_BYTES:
+            if size > ROUND_BYTES or (not number % 16 and time.monotonic() > end):
                 break
         return True
 
@@ -216,12 +223,13 @@ class Loop:
             self._feed.offsets(self.ingest.store.recent(now, OFFSETS_RECENT_S))
         if not self._second(now):
             return
-        self._near = self.people.count(now, 10.0)
+        self._counted, self._met = self.people.count(now, 10.0), self.people.met
         self.ingest.sessions.save_changed(CHECKPOINTS_S)
         if self.settings.durability != "power":
             self.ingest.store.sync()
         if not self._announced:
             self._announce()
+        self._memory.look(now)
         self._sockets.look_for_keys()
         self._check_lock()
         self._status.write(now, len(self._sockets.connected), self._sockets.refused, self._sockets.keys_state())

@@ -34,12 +34,15 @@ class People:
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Person] = OrderedDict()
+        #: Producers ever heard of.
+        self.met = 0
 
     def heard(self, producer: str, session: str, now: float) -> None:
         """Something of this producer arrived."""
         person = self._known.get(producer)
         if person is None:
             self._known[producer] = Person(session, now)
+            self.met += 1
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         else:

@@ -2,7 +2,7 @@
 
 DOWN -> UP   the collector subscribed: every cursor back to its base, send
 UP -> DOWN   it unsubscribed, or its connection died
-UP           at most `WINDOW_BATCHES` in flight; an ack frees; a stream without progress for a second goes back
+UP           at most `WINDOW_BATCHES` in flight, few until the first ack; an ack frees; a stream without progress for a second goes back
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ _RESEND_S = 2.0
 _ACK_DELAYS = 3.0
 _RESEND_MAX_S = 8.0
 _GAP_RESEND_S = 0.2
+#: Batches in flight until a connection's first acknowledgement: a collector that a thousand trainers find at once opens a
+#: thousand sessions first, and what waits meanwhile had better wait here, where it becomes few large batches.
+_FIRST_WINDOW = 4
 #: Seconds between two looks for a collector, and from the second second without one.
 _LOOK_EVERY_S, _LOOK_LATER_S = 0.1, 0.25
 #: A round that finds this many new records is followed by the next one soon.
@@ -99,6 +102,7 @@ class Sender(threading.Thread):
         self._heartbeat = heartbeat
         self.overflow = Overflow(session, streams, ring, spool, heap, buffer_records, on_loss, self._advance)
         self._inflight: deque[_Sent] = deque()
+        self._window = _FIRST_WINDOW
         self._resend_after: dict[str, float] = {}
         self._nap = nap
         self._stored_before = 0
@@ -184,6 +188,7 @@ class Sender(threading.Thread):
             for stream in self._streams:
                 self._go_back(stream, now)
             self._inflight.clear()
+            self._window = _FIRST_WINDOW
         else:
             self._down_since = now
             self._next_look = now
@@ -264,9 +269,9 @@ class Sender(threading.Thread):
                     self._resend_after[stream.category] = min(2 * patience, _RESEND_MAX_S)
                     self._go_back(stream, now)
         for stream in tuple(self._streams):
-            if len(self._inflight) >= WINDOW_BATCHES:
+            if len(self._inflight) >= self._window:
                 self._retire()
-                if len(self._inflight) >= WINDOW_BATCHES:
+                if len(self._inflight) >= self._window:
                     break
             sent |= self._send_stream(stream, now)
         return sent
@@ -281,7 +286,7 @@ class Sender(threading.Thread):
                 return False
             stream.cursor, stream.cursor_byte, stream.cursor_seq = stream.head, 0, stream.head.first_seq
         sent = False
-        while len(self._inflight) < WINDOW_BATCHES:
+        while len(self._inflight) < self._window:
             chunk = stream.cursor
             closed, following = chunk.closed, chunk.next
             size, count = chunk.committed()
@@ -353,6 +358,8 @@ class Sender(threading.Thread):
             moved = wire.unpack_ack(frame, self._producer_id)
         except wire.FrameRefused:
             return
+        if moved:
+            self._window = WINDOW_BATCHES
         for stream in tuple(self._streams):
             next_seq = moved.get(stream.category)
             if next_seq is None:

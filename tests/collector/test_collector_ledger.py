@@ -9,7 +9,7 @@ from unittest import mock
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from raw_producer import payload_of, record
 
@@ -113,6 +113,7 @@ def test_whatever_is_sent_and_however_writes_fail_the_file_is_the_sequence(data:
 
 
 @settings(max_examples=300, deadline=None)
+@example([[0, None, {}], [1, 2, {"timestamp": 3}]])
 @given(
     st.lists(
         st.recursive(
