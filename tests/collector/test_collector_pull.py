@@ -69,6 +69,22 @@ def test_a_steady_trainer_is_taken_from_its_ring_without_a_record_twice(collecto
     assert totals["pulled"] > 500 and totals["gaps"] == 0
 
 
+def test_every_record_crosses_the_socket_where_that_is_asked_for(collector, place: Path, monkeypatch) -> None:
+    """`AVALIACOES_RING=0`: as steady as it may be, nothing is taken from the ring."""
+    monkeypatch.setenv("AVALIACOES_RING", "0")
+    collector()
+    one = Trainer(place)
+    begun = time.monotonic()
+    assert one.log(lambda: one.relied() or time.monotonic() > begun + 2.0)
+    assert not one.relied()
+    assert one.producer.close()
+    assert numbers(place, "training", S) == list(range(one.logged))
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and status(place)["totals"]["stored"] < one.logged:
+        time.sleep(0.05)
+    assert status(place)["totals"]["pulled"] == 0
+
+
 def test_a_killed_collector_is_noticed_by_a_sleeping_sender(collector, place: Path) -> None:
     """The collector is killed and started again while trainers rely on it: every record is stored once, in order."""
     one = Trainer(place)
