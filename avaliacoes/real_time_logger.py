@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from avaliacoes.alert_callbacks import AlertDesk, AlertSubscription
 
 __all__ = ["LogReader", "RealTimeLogger", "create_real_time_logger"]
+
+_CALLS = {
+    "log_training_step": "training",
+    "log_gradient_info": "gradients",
+    "log_convergence_metrics": "convergence",
+    "log_reward_info": "rewards",
+    "log_performance_metrics": "performance",
+}
 
 
 class RealTimeLogger:
@@ -72,20 +80,25 @@ class RealTimeLogger:
         )
         self._buffer_size = buffer_size
         self._flush_interval = flush_interval
-        stream = self._producer.stream
-        self._training = stream("training")
-        self._gradients = stream("gradients")
-        self._convergence = stream("convergence")
-        self._rewards = stream("rewards")
-        self._performance = stream("performance")
+        self._shortcuts()
         self._finished = False
         self._alerts: Tail | None = None
         self._rows = alerts.Rows()
         self._autostart = autostart and os.environ.get("AVALIACOES_AUTOSTART", "1") != "0"
         self._endpoint = endpoint or os.environ.get(places.ENV_ENDPOINT) or None
         self._desk: AlertDesk | None = None
-        #: What waits to be told to `on_alert` callbacks; tested by every log call, so as cheap as can be.
-        self._news: Sized = ()
+
+    def _shortcuts(self) -> None:
+        """Put the log calls themselves in place of the methods that hand on to them: a third of a call's time.
+
+        A subclass that overrides one of the methods keeps its own.
+        """
+        for name, category in _CALLS.items():
+            method = getattr(RealTimeLogger, name)
+            if getattr(type(self), name) is method:
+                call = self._producer.stream(category)
+                call.__name__, call.__qualname__, call.__doc__ = name, method.__qualname__, method.__doc__
+                setattr(self, name, call)
 
     @property
     def session(self) -> str:
@@ -104,39 +117,27 @@ class RealTimeLogger:
 
     def log_training_step(self, /, step: int, **metrics: Any) -> None:
         """Log losses, learning rate and the like of one update."""
-        self._training(step, metrics)
-        if self._news:
-            self._tell()
+        self._producer.stream("training")(step, **metrics)
 
     def log_gradient_info(self, /, step: int, **gradient_data: Any) -> None:
         """Log gradient figures: `grad_norm` (L2), `grad_zeros_ratio` (0 to 1), `weight_update_ratio`, `component`."""
-        self._gradients(step, gradient_data)
-        if self._news:
-            self._tell()
+        self._producer.stream("gradients")(step, **gradient_data)
 
     def log_convergence_metrics(self, /, step: int, **convergence_data: Any) -> None:
         """Log figures of convergence."""
-        self._convergence(step, convergence_data)
-        if self._news:
-            self._tell()
+        self._producer.stream("convergence")(step, **convergence_data)
 
     def log_reward_info(self, /, step: int, **reward_data: Any) -> None:
         """Log an episode: `episode_reward`, `episode_length` (steps), anything else."""
-        self._rewards(step, reward_data)
-        if self._news:
-            self._tell()
+        self._producer.stream("rewards")(step, **reward_data)
 
     def log_performance_metrics(self, /, step: int, **performance_data: Any) -> None:
         """Log speed and resources, `fps` for example."""
-        self._performance(step, performance_data)
-        if self._news:
-            self._tell()
+        self._producer.stream("performance")(step, **performance_data)
 
     def log(self, /, category: str, step: int, **metrics: Any) -> None:
         """Log to any category, named `[a-z][a-z0-9_]*`; another name is made to fit and counted."""
-        self._producer.log(category, step, metrics)
-        if self._news:
-            self._tell()
+        self._producer.stream(category)(step, **metrics)
 
     def get_real_time_stats(self) -> dict[str, Any]:
         """The state of this session's records.
@@ -210,19 +211,17 @@ class RealTimeLogger:
         from avaliacoes.alert_listener import listener
 
         desk.heard = True
-        self._desk, self._news = desk, desk.news
+        self._desk = desk
+        self._producer.hear(desk.news, desk.deliver)
         listener().watch(self.base_path, self.session, desk, self._autostart, self._endpoint)
-
-    def _tell(self) -> None:
-        if self._desk is not None:
-            self._desk.deliver()
 
     def _detach(self) -> None:
         """Deliver what has come, and hear no more."""
         if self._desk is not None:
             from avaliacoes.alert_listener import forget
 
-            desk, self._desk, self._news = self._desk, None, ()
+            desk, self._desk = self._desk, None
+            self._producer.hear((), lambda: None)
             forget(desk)
             desk.heard = False
             desk.deliver()

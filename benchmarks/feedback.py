@@ -2,8 +2,7 @@
 
 The trainer logs 1,000 records a second and notes, in its callback, how long ago the alert was handed to the publisher: in
 this figure are the publisher's sending, the collector's writing, the feed, the listener, and the wait for the next log call.
-For the cost three callers take turns in one process: a logger that nobody asked of, one with a callback registered, and the
-log call as it would be without the test for what waits.
+For the cost two callers take turns in one process: a logger that nobody asked of, and one with a callback registered.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ def measure(plan: Plan) -> list[Row]:
         with Child("benchmarks.feedback", str(ground.base)) as trainer:
             delays, missing = _delays(ground, trainer, alerts)
             idle = trainer.ask("idle", seconds=plan.pick(2.0, 10.0))
-            callers = {name: lambda name=name: trainer.ask(name, count=calls) for name in ("plain", "asked", "bare")}  # type: ignore[misc]
+            callers = {name: lambda name=name: trainer.ask(name, count=calls) for name in ("plain", "asked")}  # type: ignore[misc]
             calls = plan.pick(5_000, 20_000)
             samples = interleaved(callers, plan.pick(7, 25))
-    asked, test = samples.ratio("asked p50", "plain p50"), samples.ratio("plain p50", "bare p50")
+    asked = samples.ratio("asked p50", "plain p50")
     tail = percentile(delays, 0.99)
     return [
         Row(
@@ -49,14 +48,6 @@ def measure(plan: Plan) -> list[Row]:
             str(asked),
             "<= 1.05x",
             asked.value <= 1.05,
-        ),
-        Row(
-            "log call: the test for what waits",
-            f"{samples.median('plain p50'):.2f} us",
-            f"without it {samples.median('bare p50'):.2f} us",
-            str(test),
-            "<= 1.05x",
-            test.value <= 1.05,
         ),
         Row("the listener's thread, nothing happening", f"{100 * idle['listener']:.2f} % of a core"),
     ]
@@ -90,14 +81,6 @@ def main(base: str) -> None:
     asked = RealTimeLogger(base, session=SESSION)
     plain = RealTimeLogger(base, prefix="plain")
     asked.on_alert(lambda alert: told.append(1000 * (time.time() - alert["sent"])))
-    store = plain._training
-
-    class Bare:
-        def __init__(self) -> None:
-            self._training = store
-
-        def log_training_step(self, /, step: int, **metrics: Any) -> None:
-            self._training(step, metrics)
 
     def first() -> bool:
         for logger in (asked, plain):
@@ -140,8 +123,7 @@ def main(base: str) -> None:
             raise RuntimeError("not everything was stored within 60 s")
         return {key.replace("ours", name): figure for key, figure in found.items()}
 
-    bare = Bare()
-    calls = {"plain": plain.log_training_step, "asked": asked.log_training_step, "bare": bare.log_training_step}
+    calls = {"plain": plain.log_training_step, "asked": asked.log_training_step}
     with asked, plain:
         serve(
             {"first": first, "run": run, "idle": idle}

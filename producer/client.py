@@ -8,6 +8,7 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable, Sized
 from typing import Any
 
 import msgpack
@@ -97,6 +98,7 @@ class Producer:
         self._renamed = 0
         self._graveyard: list[object] = []
         self._parent = parent
+        self._teller: Callable[[], None] = lambda: None
         self._start()
         forks.manage(self)
 
@@ -131,12 +133,12 @@ class Producer:
         )
         self._sender.start()
         if self._lifecycle:
-            self.stream(names.LIFECYCLE)(0, {"event": "start", **about(), "config": self._config})
+            self.stream(names.LIFECYCLE)(0, event="start", **about(), config=self._config)
 
     # Logging
 
     def stream(self, category: str) -> Log:
-        """The log call of one category, `log(step, metrics)`: the fastest way in.
+        """The log call of one category, `log(step, **metrics)`: the fastest way in.
 
         A category that may not be is renamed (and counted), never refused: its records are somebody's only trace.
         """
@@ -150,7 +152,7 @@ class Producer:
         stream = self._by_category.get(category)
         if stream is None:
             stream = self._open(category)
-        stream.log(step, metrics)
+        stream.record(step, metrics)
 
     def _open(self, category: str) -> Stream:
         with self._opening:
@@ -204,16 +206,25 @@ class Producer:
         self.nap.wake()
         self.heap.pace(spare_blocks)
 
+    def tell(self) -> None:
+        """Something waits to be told (`hear`); the sender's own records are no occasion for it."""
+        if threading.current_thread() is not self._sender:
+            self._teller()
+
+    def hear(self, news: Sized, tell: Callable[[], None]) -> None:
+        """Have `tell` called by the log call that finds `news` not empty, on its thread."""
+        self.nap.news, self._teller = news, tell
+
     # Called by the sender
 
     def _beat(self) -> None:
         if self._lifecycle and not self._closed:
             figures = self.counts()
-            self.stream(names.LIFECYCLE)(0, {"event": "heartbeat", **figures})
+            self.stream(names.LIFECYCLE)(0, event="heartbeat", **figures)
 
     def _loss(self, category: str, count: int, reason: str) -> None:
         _LOG.warning("session %s: %d records of %s dropped: %s", self.session, count, category, reason)
-        self.stream(names.LIFECYCLE)(0, {"event": "gap", "category": category, "dropped": count, "reason": reason})
+        self.stream(names.LIFECYCLE)(0, event="gap", category=category, dropped=count, reason=reason)
 
     # Forks
 
@@ -273,7 +284,7 @@ class Producer:
             "producer": self.producer_id,
             **figures,
             "per_category": {s.category: s.logged() + s.refused for s in mine},
-            "last_values": {s.category: _unpacked(s.last) for s in mine if s.last is not None},
+            "last_values": {s.category: _unpacked(last) for s in mine if (last := s.last()) is not None},
             "rate": round(rate, 3),
             "connected": self._sender.connected,
             "protected": self.ring.protected,
@@ -322,7 +333,7 @@ class Producer:
             stream.drain()
         if self._lifecycle:
             figures = self.counts()
-            self.stream(names.LIFECYCLE)(0, {"event": "end", "status": status, "error": error, **figures})
+            self.stream(names.LIFECYCLE)(0, event="end", status=status, error=error, **figures)
         self._closed = True
         for stream in tuple(self._streams):
             if stream.category != names.LIFECYCLE:  # its block stays open: a loss may still have to be told
@@ -389,8 +400,6 @@ class Producer:
             self.close(status=status, error=f"{kind.__name__}: {error}"[:200])
 
 
-def _unpacked(packed: bytes | None) -> dict[str, Any]:
-    if packed is None:
-        return {}
+def _unpacked(packed: bytes) -> dict[str, Any]:
     timestamp, step, metrics = msgpack.unpackb(packed, strict_map_key=False)
     return {"timestamp": timestamp, "step": step, **metrics}

@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+from collections.abc import Sized
 
 
 class Nap:
     """`on` is true only while the sender sleeps long; then, and only then, the log call writes to a pipe."""
 
-    __slots__ = ("_poll", "_writer", "on", "reader", "relied")
+    __slots__ = ("_poll", "_writer", "news", "on", "reader", "relied")
 
     def __init__(self) -> None:
         self.on = False
         #: True while the sender sleeps and sends nothing (a collector takes the records, or there is none): a ring that fills wakes it.
         self.relied = False
+        #: What waits to be told on the thread of the next log call; beside `on` because every call tests both.
+        self.news: Sized = ()
         self.reader, self._writer = os.pipe()
         os.set_blocking(self.reader, False)
         os.set_blocking(self._writer, False)

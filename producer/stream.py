@@ -23,13 +23,15 @@ from producer.nap import Nap
 from producer.ring import Ring
 from producer.values import SUSPECT_BYTES, Converter, fits
 
-Log = Callable[[Any, dict[str, Any]], None]
+#: `log(step, **metrics)`
+Log = Callable[..., None]
 _ONE_RECORD = 1 << 32
 _TOKEN_WAIT_S = 0.2
 
 
 class _Calls(NamedTuple):
     log: Log
+    last: Callable[[], bytes | None]
     rotate: Callable[[], None]
     drain: Callable[[], None]
     reset: Callable[[], None]
@@ -46,6 +48,7 @@ class Owner(Protocol):
     nap: Nap
 
     def may_log(self) -> bool: ...
+    def tell(self) -> None: ...
     def heap_block(self) -> bool: ...
     def crowded(self, spare_blocks: int) -> None: ...
 
@@ -97,7 +100,7 @@ class Chunk:
 class Stream:
     """The records of one (producer, category).
 
-    `log` is the log call. `head` is the oldest chunk that is not wholly acknowledged; `acked` the next sequence the
+    `log` is the log call, `log(step, **metrics)`. `head` is the oldest chunk that is not wholly acknowledged; `acked` the next sequence the
     collector asks for. All but `log` belongs to the sender's thread.
     """
 
@@ -106,7 +109,6 @@ class Stream:
         self.category = category
         self.tag = 0
         self.head: Chunk | None = None
-        self.last: bytes | None = None
         self.deferred: deque[tuple[float, Any, dict[str, Any]]] = deque()
         #: Records that found no room anywhere: they never got a sequence.
         self.refused = 0
@@ -124,7 +126,14 @@ class Stream:
         self.moved_at = 0.0
         self.resent_at = 0.0
         calls = _recording(self)
-        self.log, self.rotate, self.drain, self.reset, self.logged = calls
+        self.log, self.last, self.rotate, self.drain, self.reset, self.logged = calls
+
+    def record(self, step: Any, metrics: dict[Any, Any]) -> None:
+        """The log call for metrics that come as a dict, whatever their names are."""
+        try:
+            self.log(step, **metrics)
+        except TypeError:  # a name that is no text, or is `step`: nothing else gets out of a log call
+            self.log(step, **self.owner.converter.named(metrics))
 
     def stored(self) -> int:
         """How far this stream is stored, also where the sender sleeps and has not yet seen what the ring says."""
@@ -163,8 +172,9 @@ def _recording(stream: Stream) -> _Calls:
     buffer = heads = memoryview(bytearray(8)).cast("Q")
     position = start = limit = word = head = 0
     last_step = 0
+    kept: bytes | None = None
 
-    def log(step: Any, metrics: dict[str, Any]) -> None:
+    def log(step: Any, **metrics: Any) -> None:
         nonlocal position, word, last_step
         try:
             take()
@@ -196,7 +206,6 @@ def _recording(stream: Stream) -> _Calls:
             word = published
             position = end
             last_step = step
-            stream.last = packed
         except Exception:
             stream.refused += 1
         except BaseException:
@@ -208,6 +217,8 @@ def _recording(stream: Stream) -> _Calls:
             give(None)
         if nap.on:
             nap.wake()
+        if nap.news:
+            owner.tell()
 
     def wait_for_token() -> bool:
         """Wait for a thread that was interrupted in the middle of its call; False at once if it is this very one."""
@@ -267,11 +278,22 @@ def _recording(stream: Stream) -> _Calls:
             nap.wake()
         return True
 
+    def last() -> bytes | None:
+        """The newest record, packed; None before the first. From any thread: it is looked up in its block."""
+        for _ in range(3):
+            current = chunk
+            found = _last_of(current) if current is not None and not current.closed else None
+            if found is None or current is chunk:  # else the block may have been given to others meanwhile
+                return found or kept
+        return kept
+
     def rotate() -> None:
         """Close the current block, so that the sender may spool it."""
+        nonlocal kept
         if wait_for_token():
             try:
                 if word:
+                    kept = _last_of(chunk) or kept
                     close_block()
             finally:
                 give(None)
@@ -290,16 +312,16 @@ def _recording(stream: Stream) -> _Calls:
             give(None)
         while deferred:
             timestamp, step, metrics = deferred.popleft()
-            log(step, {"timestamp": timestamp, **metrics})
+            log(step, **{"timestamp": timestamp, **metrics})
 
     def reset() -> None:
         """Forget everything: this process is a fork's child and the blocks are its parent's."""
-        nonlocal chunk, limit, word, pack, buffer, heads, nap
+        nonlocal chunk, limit, word, pack, buffer, heads, nap, kept
         nap = owner.nap
         token[:] = [None]
         pack = msgpack.Packer(default=owner.converter.default, use_bin_type=True).pack
         buffer = heads = memoryview(bytearray(8)).cast("Q")
-        chunk, limit, word = None, -1, 0
+        chunk, limit, word, kept = None, -1, 0, None
         stream.head = stream.cursor = stream.base = None
         stream.tag = stream.acked = stream.sent_seq = stream.cursor_seq = stream.cursor_byte = 0
         stream.refused = stream.given_up = 0
@@ -311,7 +333,25 @@ def _recording(stream: Stream) -> _Calls:
         return current.end_seq if current is not None else 0
 
     inside = frozenset({log.__code__, rotate.__code__})
-    return _Calls(log, rotate, drain, reset, logged)
+    return _Calls(log, last, rotate, drain, reset, logged)
+
+
+def _last_of(chunk: Chunk | None) -> bytes | None:
+    """The last record of a chunk in memory."""
+    if chunk is None or chunk.view is None:
+        return None
+    size, count = chunk.committed()
+    if not count:
+        return None
+    data = bytes(chunk.view[:size])
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(data)
+    try:
+        for _ in range(count - 1):
+            unpacker.skip()
+    except Exception:  # the block was given to others while it was read
+        return None
+    return data[unpacker.tell() :]
 
 
 def _calling(frame: FrameType | None, codes: frozenset[CodeType]) -> bool:

@@ -69,6 +69,11 @@ class Converter:
         plain = self.default(value)
         return plain if isinstance(plain, (str, float, int, bool)) else self.clean(plain, depth + 1)
 
+    def named(self, metrics: dict[Any, Any]) -> dict[str, Any]:
+        """The same metrics under names that a call can take: text, and none of them `step`."""
+        names = {key: self._name(key) for key in metrics}
+        return {"metric_step" if name == "step" else name: metrics[key] for key, name in names.items()}
+
     def _name(self, key: object) -> str:
         text = key if isinstance(key, str) else text_of(key)
         return text.encode("utf-8", "backslashreplace").decode("utf-8")[:MAX_METRIC_NAME_CHARS]

@@ -21,12 +21,12 @@ def test_threads_and_a_signal_handler_share_a_log_call(place: Path) -> None:
 
         def alarm(_number: int, _frame: object) -> None:
             nonlocal heard
-            log(heard, {"who": "alarm"})
+            log(heard, who="alarm")
             heard += 1
 
         def work(who: str) -> None:
             for step in range(each):
-                log(step, {"who": who})
+                log(step, who=who)
 
         interval = sys.getswitchinterval()
         before = signal.signal(signal.SIGALRM, alarm)
@@ -55,12 +55,12 @@ def test_a_value_that_logs_while_it_is_converted(place: Path) -> None:
 
     class Talkative:
         def __float__(self) -> float:
-            log(2, {"inner": 1.0})
+            log(2, inner=1.0)
             return 0.5
 
     with Producer(place, session="inner_20250101_000000") as producer:
         log = producer.stream("training")
-        log(1, {"outer": Talkative()})
+        log(1, outer=Talkative())
     records = list(LogReader(place, "inner_20250101_000000").read_stream("training"))
     assert sorted(record["step"] for record in records) == [1, 2]
 
@@ -69,13 +69,13 @@ def test_a_lost_turn_is_given_back(place: Path, until: Callable[..., bool]) -> N
     """A caller cut off between taking its turn and using it (Ctrl-C) costs nobody a record."""
     with Producer(place, session="lost_20250101_000000") as producer:
         log = producer.stream("training")
-        log(0, {"loss": 1.0})
+        log(0, loss=1.0)
         cells = dict(zip(log.__code__.co_freevars, log.__closure__ or (), strict=True))  # type: ignore[attr-defined]
         cells["take"].cell_contents()
         for step in range(1, 4):
-            log(step, {"loss": 1.0})
+            log(step, loss=1.0)
         assert until(lambda: producer.stats()["per_category"]["training"] == 4, 20.0)
-        log(4, {"loss": 1.0})
+        log(4, loss=1.0)
     assert sorted(r["step"] for r in LogReader(place, "lost_20250101_000000").read_stream("training")) == [
         0,
         1,
