@@ -138,7 +138,9 @@ const Canvas = (() => {
       if (at - half >= 0 && at + half <= layout.width) pen.fillText(x.ticktext[i], at, t + height + 14);
     });
     pen.textAlign = 'right';
-    y.tickvals.forEach((v, i) => pen.fillText(y.ticktext[i], l - 4, t + toY(v) + 0.35 * SIZE));
+    y.tickvals.forEach((v, i) => {
+      if (pen.measureText(y.ticktext[i]).width <= l - 4) pen.fillText(y.ticktext[i], l - 4, t + toY(v) + 0.35 * SIZE);
+    });
   }
   /** Draw a figure's own part into `canvas`; `range` is that of the x axis as Plotly has it (log10 where logarithmic). */
   function paint(canvas, figure, range) {
