@@ -2,7 +2,8 @@
 
 The page of all runs is opened from disk in a headless Chromium whose window is tall enough that every chart is in sight, which is the worst
 case. The renderer runs in this process and each run logs ten records a refresh. Long tasks are those of the browser's own observer, counted
-from when the page has been painted once. Heaps are read after a forced collection; updates come faster for it than once a second.
+from when the page has been painted once; it goes by the clock, so a second look, traced, tells the thread's own time of the tasks.
+Heaps are read after a forced collection; updates come faster for it than once a second.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.harness import Plan, Row, percentile
+from benchmarks.page_tasks import own_times
 from contract import places
 from contract.lines import encode_line
 from contract.names import file_name
@@ -121,13 +123,21 @@ Charts.Chart.prototype.draw = function () { const at = performance.now(); draw.c
 """
 
 
+#: Draws a chart, and comes back when the frame that shows it has been made.
+_DRAW: Final = """
+const done = arguments[1];
+[...Charts.inSight][arguments[0] % Charts.inSight.size].draw();
+requestAnimationFrame(() => requestAnimationFrame(() => done()));
+"""
+
+
 def _heap(browser: Any) -> float:
     browser.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
     return float(browser.execute_cdp_cmd("Runtime.getHeapUsage", {})["usedSize"]) / 1e6
 
 
 def _own_time(browser: Any, drawings: int = 24) -> list[float]:
-    """Milliseconds that the page's thread itself spends on drawing a chart, whatever else the machine does meanwhile."""
+    """Milliseconds that the page's thread itself spends on drawing a chart and its frame, whatever else the machine does meanwhile."""
     browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
 
     def spent() -> float:
@@ -139,7 +149,7 @@ def _own_time(browser: Any, drawings: int = 24) -> list[float]:
     times = []
     for i in range(drawings):
         before = spent()
-        browser.execute_script("[...Charts.inSight][arguments[0] % Charts.inSight.size].draw()", i)
+        browser.execute_async_script(_DRAW, i)
         times.append(spent() - before)
     browser.execute_cdp_cmd("Performance.disable", {})
     return times
@@ -187,15 +197,17 @@ def _once_a_second(browser: Any, base: Path, trainers: Trainers, seconds: float)
         draws = browser.execute_script("return window.draws")
         seen = _revision(browser) - begin
         behind = browser.execute_script("return Data.run('ppo_seed0').manifest.last") - _revision(browser)
+        tasks = own_times(browser, seconds / 2)
     finally:
         feeder.close()
     time.sleep(3)
-    own = _own_time(browser)
+    drawn = _own_time(browser)
     what = f"{CHARTS} charts of {RUNS} runs, once a second"
     return [
         Row(f"page: tasks over 50 ms, {what}", f"{len(long)} in {seconds:.0f} s (longest {max(long, default=0):.0f} ms)", target="none", reached=not long),
+        Row(f"page: tasks over 50 ms of the thread's own time, {what}", f"{sum(own > 50 for own in tasks)} in {seconds / 2:.0f} s (longest {max(tasks):.0f} ms)", f"{len(tasks)} tasks, {sum(tasks) / seconds / 5:.0f} % of a processor", target="none", reached=max(tasks) <= 50),
         Row(f"page: one chart of {RUNS} runs drawn", f"{percentile(draws, 0.5):.1f} ms (99 %: {percentile(draws, 0.99):.1f} ms)", f"{len(draws)} drawings, by the clock"),
-        Row(f"page: one chart of {RUNS} runs drawn, the thread's own time", f"{percentile(own, 0.5):.1f} ms (most: {max(own):.1f} ms)", f"{len(own)} drawings", target="under 50 ms", reached=max(own) < 50),
+        Row(f"page: one chart of {RUNS} runs drawn, the thread's own time", f"{percentile(drawn, 0.5):.1f} ms (most: {max(drawn):.1f} ms)", f"{len(drawn)} drawings, each with its frame", target="under 50 ms", reached=max(drawn) < 50),
         Row("page: updates taken", f"{seen} of {seconds:.0f}", f"{behind} behind at the end"),
         Row("page: a refresh of one run", f"{percentile(feeder.bytes, 0.5) / 1e3:.1f} kB", f"{CHARTS} series, {PER_REFRESH} records each", target="kilobytes", reached=percentile(feeder.bytes, 0.5) < 64_000),
         Row("page: itself, without data and plotly", f"{html / 1e3:.0f} kB", f"base of one run: {first / 1e3:.0f} kB"),

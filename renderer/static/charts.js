@@ -15,6 +15,8 @@ const Charts = (() => {
   const touch = matchMedia('(pointer: coarse)').matches;
   document.documentElement.classList.toggle('touch', touch);
   const MOST_DRAWN = 48;
+  /** After so long the page draws no further chart before the browser has had a frame: input never waits for more than one drawing. */
+  const TASK_MS = 4;
   const charts = new Map(); // id -> Chart
   const inSight = new Set(),
     dirty = new Set();
@@ -51,6 +53,8 @@ const Charts = (() => {
       this.stale = true;
       this.drawn = 0;
       this.held = false;
+      this.near = false;
+      this.behind = false;
       this.figure = null;
       this.hidden = new Set(choice('hidden', {})[spec.id] || []);
       this.log = choice('log', {})[spec.id] ?? !!spec.log;
@@ -65,7 +69,9 @@ const Charts = (() => {
         Kit.download(`${spec.id.replace(/[^\w.-]+/g, '_').slice(0, 80)}.csv`, Readout.csv(this), 'text/csv'),
       );
       this.plot = make('div', `plot ${spec.small ? 'small' : ''}`);
-      this.area = make('div', 'area', this.plot);
+      this.canvas = make('canvas', 'curves');
+      this.canvas.setAttribute('aria-hidden', 'true');
+      this.area = make('div', 'area', this.canvas, this.plot);
       this.cross = make('div', 'cross');
       this.area.append(this.cross);
       this.note = make('p', 'note');
@@ -87,8 +93,13 @@ const Charts = (() => {
       eye.observe(this.root);
       sizes.observe(this.plot);
       this.area.addEventListener('pointermove', (e) => Readout.over(this, e));
-      this.area.addEventListener('pointerleave', () => Readout.leave());
+      this.area.addEventListener('pointerenter', () => this.used(true));
+      this.area.addEventListener('pointerleave', () => {
+        this.used(false);
+        Readout.leave();
+      });
       this.area.addEventListener('pointerdown', (e) => {
+        this.used(true);
         this.held = !touch;
         if (touch) Readout.over(this, e);
       });
@@ -131,6 +142,7 @@ const Charts = (() => {
     /** Give back what Plotly holds; the next time it is in sight it is drawn anew. */
     forget() {
       if (this.drawn && window.Plotly) window.Plotly.purge(this.plot);
+      Canvas.forget(this.canvas);
       this.drawn = 0;
       this.stale = true;
     }
@@ -166,8 +178,10 @@ const Charts = (() => {
         this.sheet = sheet;
       }
       if (!window.Plotly || this.table) return;
-      window.Plotly.react(this.plot, f.traces, f.layout, CONFIG);
+      this.hand();
+      this.ink();
       if (!this.drawn) {
+        this.plot.on('plotly_relayouting', () => this.ink(false));
         this.plot.on('plotly_relayout', (change) => this.zoomed(change));
         this.plot.on('plotly_doubleclick', () => View.look(null));
       }
@@ -175,7 +189,27 @@ const Charts = (() => {
       document.documentElement.dataset.painted = ticket;
       Readout.redraw(this);
     }
+    /** Hand the figure to Plotly; where that has nothing to show but its frame, only when the pointer comes, for the zoom. */
+    hand() {
+      const { traces, layout } = this.figure,
+        frame = traces.length ? null : `${layout.width} ${layout.height} ${layout.xaxis.linecolor}`;
+      this.behind = this.drawn > 0 && frame !== null && frame === this.frame && !this.near;
+      this.frame = frame;
+      if (!this.behind) window.Plotly.react(this.plot, traces, layout, CONFIG);
+    }
+    used(near) {
+      this.near = near;
+      if (near && this.behind) this.hand();
+    }
+    /** Draw what is ours in the range that Plotly shows, or would; while an axis is dragged only where that has moved. */
+    ink(anew = true) {
+      const { range } = (this.behind ? this.figure.layout : this.plot._fullLayout).xaxis;
+      if (!anew && String(range) === this.inked) return;
+      this.inked = String(range);
+      Canvas.paint(this.canvas, this.figure, range);
+    }
     zoomed(change) {
+      this.ink();
       let a = change['xaxis.range[0]'] ?? (change['xaxis.range'] || [])[0],
         b = change['xaxis.range[1]'] ?? (change['xaxis.range'] || [])[1];
       if (!Number.isFinite(a) || !Number.isFinite(b)) return;
@@ -210,7 +244,7 @@ const Charts = (() => {
   function markAll(test) {
     for (const chart of charts.values()) if (!test || test(chart)) mark(chart);
   }
-  /** Paint what is stale and in sight: a chart a task, and a frame for the browser between two of them. */
+  /** Paint what is stale and in sight: as many charts in a task as there is time for, and then a frame for the browser. */
   async function paint() {
     if (painting || !settings.ready || document.hidden) return;
     painting = true;
@@ -225,6 +259,7 @@ const Charts = (() => {
           if (Figure.curves(chart.spec, settings.env(chart).runs).some((c) => c.series.waiting.length && c.series.data()))
             await Kit.breathe();
         }
+        let begun = performance.now();
         if (extentKey() !== before && !View.state.range)
           for (const chart of inSight) if (!batch.includes(chart) && !chart.held) batch.push(chart);
         for (const chart of batch) {
@@ -241,8 +276,12 @@ const Charts = (() => {
           } catch (error) {
             console.error(error);
           }
-          await Kit.breathe();
+          if (performance.now() - begun > TASK_MS) {
+            await Kit.breathe();
+            begun = performance.now();
+          }
         }
+        await Kit.breathe();
         spare();
       }
     } finally {
@@ -280,6 +319,19 @@ const Charts = (() => {
     markAll();
     paint();
   });
+  /** A page that comes to a screen of other pixels is drawn in those. */
+  function sharpen() {
+    matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener(
+      'change',
+      () => {
+        markAll();
+        paint();
+        sharpen();
+      },
+      { once: true },
+    );
+  }
+  sharpen();
   Kit.themes.add(() => {
     for (const c of charts.values()) c.legendKey = '';
     markAll();

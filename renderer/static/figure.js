@@ -1,7 +1,7 @@
-// One chart as Plotly's traces and layout. Reads the data and the view, draws nothing; what a reader sees is decided here.
+// One chart as lines, Plotly's traces and its layout. Reads the data and the view, draws nothing; what a reader sees is decided here.
 const Figure = (() => {
   'use strict';
-  const { css, safe, short, percent } = Kit;
+  const { css, percent } = Kit;
   const MARGIN = { l: 52, r: 14, t: 8, b: 22 };
   const MOST_CURVES = 16;
   /** Points of a chart, all curves together: a group of records is two, and one of its mean. It keeps a drawing well under 50 ms. */
@@ -63,7 +63,7 @@ const Figure = (() => {
     return rest[(i - 1) % rest.length];
   }
 
-  /** Everything to draw a chart `width` x `height`: {traces, layout, curves: with their cells, outside, range, y, marks}. */
+  /** Everything to draw a chart `width` x `height`: Plotly's traces and layout; what our canvas has; curves with their cells; and what to say. */
   function build(spec, env, width, height) {
     const { runs, how, log, outliers, hidden, groupOf, alerts } = env;
     const [a, b] = View.span(runs),
@@ -85,67 +85,11 @@ const Figure = (() => {
     const fit = extremes(shown, grouped, a, b, log, outliers, spec.percent);
     const ylog = fit.log,
       [y0, y1] = fit.range;
-    const traces = [];
-    const line = (c, uid, x, y, more) =>
-      traces.push({
-        uid: `${c.key}${uid}`,
-        x,
-        y,
-        name: safe(Kit.cut(c.name, 80)),
-        type: 'scatter',
-        mode: 'lines',
-        connectgaps: false,
-        hoverinfo: 'skip',
-        ...more,
-      });
     const lone = grouped.length ? shown.filter((c) => !c.inBand) : shown;
-    const order = [...lone].sort((p, q) => q.faint - p.faint);
-    for (const c of order)
-      if (!c.faint || !c.smoothed) {
-        const alone = !c.smoothed,
-          few = c.cells.length <= 40;
-        line(c, '', c.rx, c.ry, {
-          mode: few ? 'lines+markers' : 'lines',
-          marker: { size: 4, color: c.tone },
-          opacity: alone ? (c.faint ? 0.7 : 1) : few ? 0.5 : 0.3,
-          line: { color: c.tone, width: alone ? (c.faint ? 1.1 : 1.5) : 1, dash: c.dash },
-        });
-        const dots = isolated(c.rx, c.ry);
-        if (dots.x.length)
-          traces.push({
-            uid: `${c.key}/dots`,
-            ...dots,
-            type: 'scatter',
-            mode: 'markers',
-            hoverinfo: 'skip',
-            opacity: alone ? 1 : 0.5,
-            marker: { size: 5, color: c.tone },
-          });
-      }
-    for (const c of order)
-      if (c.smoothed)
-        line(c, '/smooth', c.sx, c.sy, { opacity: c.faint ? 0.75 : 1, line: { color: c.tone, width: c.faint ? 1.2 : 2, dash: c.dash } });
-    if (spec.second && shown.length === 1 && how.slow && shown[0].smoothed) {
-      const c = shown[0],
-        slow = Smooth.smooth(c.columns, how.slow);
-      if (slow) {
-        const p = Smooth.points(c.columns, slow, View.place(c.columns, c.run), a, b, most);
-        line(c, '/slow', p.sx, p.sy, { line: { color: css('--ink'), width: 1.4 } });
-      }
-    }
-    let said = '';
-    if (spec.trend && runs.length === 1 && lone.length) {
-      const c = lone.find((one) => !one.faint),
-        base = c && c.series.data();
-      const stat = c && c.series.stat(),
-        over = Math.max(env.trendOver, Math.floor(((stat && stat[0]) || 0) / 20));
-      const t = base && Smooth.trend(base, over);
-      if (t) {
-        const at = View.place(base, c.run).at;
-        said = Smooth.word(t);
-        line(c, '/trend', [at(t[4]), at(base.size - 1)], [t[1], t[3]], { line: { color: css('--ink'), width: 1.4, dash: 'dash' } });
-      }
-    }
+    const order = [...lone].sort((p, q) => q.faint - p.faint),
+      { lines, said } = Lines.of(spec, env, order, a, b, most),
+      shares = Lines.share(lines),
+      traces = shares.plotly.map(Lines.trace);
     for (const g of grouped) {
       traces.push(
         { uid: `${g.key}/low`, x: g.grid, y: g.low, type: 'scatter', mode: 'lines', line: { width: 0 }, hoverinfo: 'skip' },
@@ -188,19 +132,18 @@ const Figure = (() => {
         yref: 'paper',
         y0: 0,
         y1: 1,
-        line: { width: 0 },
         fillcolor: css(`--${focus.level.toLowerCase()}`),
         opacity: 0.09,
-        layer: 'below',
       });
     for (const t of traces) t.uid = uid(t.uid);
     const axis = {
-      gridcolor: css('--grid'),
       linecolor: css('--line'),
+      showgrid: false,
       zeroline: false,
+      showticklabels: false,
       ticks: '',
       tickmode: 'array',
-      tickfont: { color: css('--soft'), size: 11 },
+      tickvals: [],
       automargin: false,
     };
     const about = Math.max(2, Math.round((width - MARGIN.l) / 84)),
@@ -217,14 +160,11 @@ const Figure = (() => {
       dragmode: env.touch ? false : 'zoom',
       uirevision: 'kept',
       font: { family: getComputedStyle(document.body).fontFamily, size: 11, color: css('--soft') },
-      shapes,
-      annotations: notes,
       xaxis: {
         ...axis,
         type: logx ? 'log' : 'linear',
         range: logx ? [Math.log10(a), Math.log10(b)] : [a, b],
         uirevision: View.state.rev,
-        ...View.ticks(a, b, about),
       },
       yaxis: {
         ...axis,
@@ -232,12 +172,17 @@ const Figure = (() => {
         range: [y0, y1],
         fixedrange: true,
         uirevision: View.state.rev,
-        tickvals: yticks,
-        ticktext: yticks.map((v) => (spec.percent ? percent(v) : View.steps(v))),
       },
     };
     return {
       traces,
+      own: shares.own,
+      shapes,
+      notes,
+      ticks: {
+        x: View.ticks(a, b, about),
+        y: { tickvals: yticks, ticktext: yticks.map((v) => (spec.percent ? percent(v) : View.steps(v))) },
+      },
       layout,
       every,
       curves: shown,
@@ -256,17 +201,6 @@ const Figure = (() => {
   function tint(colour, share) {
     const n = parseInt(colour.slice(1), 16);
     return colour[0] === '#' && colour.length === 7 ? `rgba(${n >> 16},${(n >> 8) & 255},${n & 255},${share})` : colour;
-  }
-  /** Records that no line reaches, because their neighbours are not finite. */
-  function isolated(x, y) {
-    const at = { x: [], y: [] };
-    for (let i = 0; i < y.length; i++) {
-      if (Number.isFinite(y[i]) && !Number.isFinite(y[i - 1] ?? NaN) && !Number.isFinite(y[i + 1] ?? NaN)) {
-        at.x.push(x[i]);
-        at.y.push(y[i]);
-      }
-    }
-    return at;
   }
   /** The y range that fits what is in the window: [low, high] (log10 where log), and how many points are left outside. */
   function extremes(shown, bands, a, b, wantLog, outliers, percent) {

@@ -1,7 +1,7 @@
 // What stands in a chart besides its curves: values that are not finite, alerts, limits, places where a run was resumed.
 const Marks = (() => {
   'use strict';
-  const { css, safe } = Kit;
+  const { css } = Kit;
   const MOST_MARKS = 40;
   const MOST_BAD = 200;
 
@@ -51,7 +51,6 @@ const Marks = (() => {
         y1: 1,
         line: { color: tone, width: 1, dash: over ? 'dot' : 'solid' },
         opacity: 0.55,
-        layer: 'below',
       });
       if (m.x0 < m.x1)
         shapes.push({
@@ -62,10 +61,8 @@ const Marks = (() => {
           yref: 'paper',
           y0: 0,
           y1: 1,
-          line: { width: 0 },
           fillcolor: tone,
           opacity: 0.07,
-          layer: 'below',
         });
     }
     if (some.length)
@@ -99,19 +96,8 @@ const Marks = (() => {
         y0: y,
         y1: y,
         line: { color: css('--warning'), width: 1, dash: 'dot' },
-        layer: 'below',
       });
-      notes.push({
-        xref: 'paper',
-        x: 1,
-        xanchor: 'right',
-        yref: 'y',
-        y: at,
-        yanchor: 'bottom',
-        showarrow: false,
-        font: { size: 10, color: css('--warning') },
-        text: safe(text),
-      });
+      notes.push({ y, text, tone: css('--warning') });
     }
   }
   function resumed(shown, a, b, shapes) {
@@ -131,8 +117,7 @@ const Marks = (() => {
           y1: 1,
           line: { color: css('--faint'), width: 1, dash: 'dashdot' },
           opacity: 0.5,
-          layer: 'below',
-        });
+          });
       }
   }
   return { bad, alerts, limits, resumed };

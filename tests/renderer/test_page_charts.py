@@ -112,7 +112,7 @@ def test_a_resumed_run_is_drawn_as_segments(opened: BrowserPage) -> None:
     raw = "[...plot.data[0].x]"
     x = opened.js(f"((plot) => {raw}.map((v) => Number.isFinite(v) ? v : null))({figure('panel/loss')})")
     assert x.count(None) == 1 and x[x.index(None) - 1] == 199 and x[x.index(None) + 1] == 100
-    assert opened.js(f"{figure('panel/loss')}.layout.shapes.some((s) => s.x0 === 100 && s.line.dash === 'dashdot')")
+    assert opened.js(f"{LOSS}.shapes.some((s) => s.x0 === 100 && s.line.dash === 'dashdot')")
 
 
 def test_axes_of_time_relative_time_and_logarithms(opened: BrowserPage) -> None:
@@ -128,7 +128,7 @@ def test_axes_of_time_relative_time_and_logarithms(opened: BrowserPage) -> None:
     opened.shows(f"Math.abs({last} - 499) < 0.01")
     opened.do("document.getElementById('axis-time').click()")
     opened.shows(f"Math.abs({last} - {begin + 499}) < 0.01")
-    assert ":" in opened.js(f"{figure('panel/loss')}.layout.xaxis.ticktext[1]")
+    assert ":" in opened.js(f"{LOSS}.ticks.x.ticktext[1]")
     opened.press("xx")
     opened.shows("document.getElementById('axis-step').getAttribute('aria-pressed')", "true")
     opened.do("document.getElementById('logx').click(); document.querySelector('[data-chart=\"panel/loss\"] .tool').click()")  # fmt: skip
@@ -367,7 +367,7 @@ def test_dark_and_light(opened: BrowserPage) -> None:
     run.add("training", "loss", np.linspace(2, 1, 100))
     run.write()
     ground = "getComputedStyle(document.body).backgroundColor"
-    tick = f"{figure('panel/loss')}._fullLayout.xaxis.tickfont.color"
+    tick = f"{LOSS}.layout.font.color"
     open_one(opened, run)
     light, light_tick = opened.js(ground), opened.js(tick)
     opened.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]})  # fmt: skip
