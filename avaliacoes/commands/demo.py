@@ -129,7 +129,7 @@ def judge(demo: Demo, entry: display.Entry, found: Account) -> str:
             "learned" if last >= 3 * first else "has not learned yet" if best < 3 * first else "learned, then fell back"
         )
         return f"{entry.name} {learned}: {rewards}; alerts: {raised}"
-    if not story.alerts["ERROR"] and demo.seconds >= _JUDGED_FROM_S and not demo.stop.is_set():
+    if not story.levels["ERROR"] and demo.seconds >= _JUDGED_FROM_S and not demo.stop.is_set():
         demo.failures.append("the sabotaged training raised no ERROR alert")
     return f"{entry.name}, as it should, does not learn: {rewards}; alerts: {raised}"
 
@@ -143,7 +143,7 @@ def as_dict(story: Story, found: Account, verdict: str) -> dict[str, Any]:
         "doubled": found.doubled,
         "broken_lines": found.broken,
         "mean_reward": {"first": story.first_mean_reward, "last": story.mean_reward, "best": story.best_mean},
-        "alerts": {"by_level": dict(story.alerts), "by_rule": dict(story.rules)},
+        "alerts": {"by_level": dict(story.levels), "by_rule": dict(story.rules)},
         "dashboard": str(story.dashboard),
         "verdict": verdict,
     }

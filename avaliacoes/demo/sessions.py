@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contract import names
-from contract.alerts import FIRING, LEVELS
+from contract import alerts, names
 from contract.folder import files_of
 from contract.lines import Record
 from contract.names import file_name
@@ -46,8 +45,7 @@ class Story:
     first_rewards: list[float] = field(default_factory=list)
     last_rewards: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     best_mean: float | None = None
-    alerts: Counter[str] = field(default_factory=Counter)
-    rules: Counter[str] = field(default_factory=Counter)
+    rows: alerts.Rows = field(default_factory=alerts.Rows)
     ended: Record | None = None
     _tails: dict[str, Tail] = field(default_factory=dict)
 
@@ -62,9 +60,7 @@ class Story:
 
     def _take(self, category: str, record: Record) -> None:
         if category == names.ALERTS:
-            if record.get("state") == FIRING:
-                self.alerts[str(record.get("level"))] += 1
-                self.rules[str(record.get("rule"))] += 1
+            self.rows.update(record)
             return
         if category == names.LIFECYCLE:
             if record.get("event") == "end":
@@ -99,8 +95,19 @@ class Story:
         """Mean over the first 20 episodes."""
         return sum(self.first_rewards) / len(self.first_rewards) if self.first_rewards else None
 
+    @property
+    def rules(self) -> Counter[str]:
+        """How many alerts each rule raised: one that went from WARNING to ERROR is one, as on the page."""
+        return Counter(str(row.get("rule")) for row in self.rows.all())
+
+    @property
+    def levels(self) -> Counter[str]:
+        """How many alerts there were of each level, by the worst that each came to."""
+        return Counter(str(row.get("worst")) for row in self.rows.all())
+
     def alerts_by_level(self) -> str:
-        return ", ".join(f"{self.alerts[level]} {level}" for level in LEVELS if self.alerts[level]) or "none"
+        counts = self.levels
+        return ", ".join(f"{counts[level]} {level}" for level in alerts.LEVELS if counts[level]) or "none"
 
     @property
     def dashboard(self) -> Path:
