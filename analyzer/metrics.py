@@ -32,7 +32,8 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "update_ratio": ("weight_update_ratio", "update_ratio", "update_to_weight_ratio"),
     "std": ("std", "policy_std", "action_std"),
     "ent_coef": ("ent_coef", "entropy_coefficient"),
-    "of_rl": ("exploration_rate", "epsilon", "ep_len_mean", "episode_length", "episodic_length", "td_error", "q_values", "mean_q"),
+    "of_rl": ("exploration_rate", "epsilon", "ep_len_mean", "episode_length", "episodic_length", "td_error", "q_values", "mean_q",
+              "policy_objective", "is_line_search_success"),
     "adversary": ("d_loss", "g_loss", "loss_d", "loss_g", "disc_loss", "gen_loss", "discriminator_loss", "generator_loss"),
     "fps": ("fps", "sps", "steps_per_second", "it_per_second", "samples_per_second", "env_steps_per_second"),
 }  # fmt: skip
