@@ -9,6 +9,8 @@ from typing import Any
 
 CHARTS = "document.querySelectorAll('.js-plotly-plot').length"
 
+HOSTILE = "</script><img src=x onerror=\"window.hacked=1\"><a href='javascript:window.hacked=1'>x</a>\u2028&lt;b&gt;"
+
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
