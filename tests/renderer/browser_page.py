@@ -11,18 +11,6 @@ CHARTS = "document.querySelectorAll('.js-plotly-plot').length"
 
 HOSTILE = "</script><img src=x onerror=\"window.hacked=1\"><a href='javascript:window.hacked=1'>x</a>\u2028&lt;b&gt;"
 
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1400,1300",
-]
-
 
 class BrowserPage:
     """One page: `open` it, run `js`, wait until it `shows` something, and look whether all was `sound`."""

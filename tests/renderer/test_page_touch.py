@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from browser_page import CHARTS, BrowserPage, figure
@@ -54,14 +52,13 @@ class Hand:
 
 
 @pytest.fixture
-def touched(opened: BrowserPage) -> Iterator[BrowserPage]:
+def touched(opened: BrowserPage) -> BrowserPage:
     """A page on a phone's screen."""
     cdp = opened.browser.execute_cdp_cmd
     cdp("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 5})
     cdp("Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True})
     show(opened)
-    yield opened
-    cdp("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    return opened
 
 
 def show(opened: BrowserPage) -> None:
@@ -150,14 +147,16 @@ def test_fingers_do_the_same_where_a_mouse_is_there_too(touched: BrowserPage) ->
     touched.shows("View.state.range !== null && View.state.range[1] - View.state.range[0] < 400")
     touched.do("View.look(null)")
     touched.shows(f"{RANGE}[1] > 999")
+    touched.drag("[data-chart='panel/loss']", -60, 120)
+    touched.shows("View.state.range !== null")
+    touched.do("View.look(null)")
+    touched.shows(f"{RANGE}[1] > 999")
     before = touched.js("scrollY")
     hand.put((0, 0))
     hand.move(((0, 0), (15, -150)))
     hand.lift()
     touched.shows(f"scrollY > {before} + 60")
     assert touched.js("View.state.range") is None
-    touched.drag("[data-chart='panel/loss']", -60, 120)
-    touched.shows("View.state.range !== null")
     touched.sound()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,14 @@ RANGE = "._fullLayout.xaxis.range"
 
 
 @pytest.fixture
-def opened(firefox: Any, place: Path, until: Callable[..., bool]) -> Iterator[FirefoxPage]:
-    """A tab of an empty data folder, with no choices of an earlier test; it leaves the folder before that goes."""
+def opened(firefox: Any, place: Path, until: Callable[..., bool]) -> FirefoxPage:
+    """A tab of an empty data folder, with no choices of an earlier test."""
     places.prepare_base(place)
     blank = place / "blank.html"
     blank.write_text("<!doctype html><title>blank</title>")
     firefox.get(blank.as_uri())
     firefox.execute_script("localStorage.clear()")
-    yield FirefoxPage(firefox, place, until)
-    firefox.get("about:blank")
+    return FirefoxPage(firefox, place, until)
 
 
 def shown(opened: FirefoxPage, run: Run, spawn: Callable[..., Any]) -> None:
