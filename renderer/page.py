@@ -37,8 +37,8 @@ TABLES: Final = "tables"
 
 #: The page's script, one file per idea; each may use those before it, at any time those after it.
 SCRIPTS: Final = (
-    "kit.js", "blocks.js", "data.js", "smooth.js", "tiles.js", "view.js", "marks.js", "lines.js", "figure.js", "canvas.js", "charts.js", "readout.js", "panels.js",
-    "alerts.js", "head.js", "runs.js", "summary.js", "keys.js", "app.js",
+    "kit.js", "blocks.js", "data.js", "smooth.js", "tiles.js", "view.js", "marks.js", "lines.js", "figure.js", "canvas.js", "pinch.js", "charts.js", "readout.js",
+    "panels.js", "alerts.js", "head.js", "runs.js", "summary.js", "keys.js", "app.js",
 )  # fmt: skip
 
 

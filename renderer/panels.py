@@ -1,23 +1,21 @@
-"""One session as plain data: header, four panels, alerts, table. What report and pictures draw is decided here.
+"""The four panels of a session as plain data: what report and pictures draw is decided here.
 
 A panel is a list of rows (charts stacked over one axis of steps); a row is a list of series; a series has its line,
-its moving averages and the steps at which it was not finite. No HTML and no colours: those are the page's.
+its moving averages and the steps at which it was not finite. No HTML and no colours: those are theirs.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import numpy as np
 
 from contract.alerts import ENDED, LEVELS, RESOLVED
-from contract.lifecycle import CRASHED
 from contract.names import root_of
 from renderer.gather import Key
 from renderer.series import Series, plain
-from renderer.session import Session, number
+from renderer.session import Session
 
 Plain = dict[str, Any]
 
@@ -42,85 +40,8 @@ MAX_OPEN_ROWS: Final = 5
 MAX_OTHER_ROWS: Final = 24
 MAX_SERIES_PER_ROW: Final = 12
 MAX_MARKS: Final = 100
-MAX_TABLE_ROWS: Final = 200
 
 _PANEL_OF_SOURCE: Final = {"gradients": "gradients", "rewards": "rewards"}
-
-
-def describe(session: Session, config: Plain, now: float) -> Plain:
-    """Everything that the page of `session` shows at unix time `now`, under the settings `config`."""
-    retention_s = float(config["alert_retention_minutes"]) * 60
-    shown = [_alert(alert) for alert in session.shown_alerts(now, retention_s)]
-    return {
-        "header": _header(session, now),
-        "panels": panels(session, config),
-        "alerts": {
-            "shown": shown,
-            "counts": {level: sum(a["level"] == level and not a["resolved"] for a in shown) for level in LEVELS},
-            "total": {level: sum(c.fired for (at, _), c in session.rules.items() if at == level) for level in LEVELS},
-            "retention_minutes": config["alert_retention_minutes"],
-        },
-        "table": _table(session),
-        "texts": [{"name": name, "text": text} for name, text in sorted(session.texts.items())],
-    }
-
-
-def _header(session: Session, now: float) -> Plain:
-    life = session.life
-    state = session.state(now)
-    notes = []
-    dropped = dropped_of(session)
-    if dropped:
-        notes.append(f"{dropped} records were dropped by the trainer because its buffers were full")
-    if session.broken_lines:
-        notes.append(f"{session.broken_lines} broken lines were skipped")
-    if session.restarted_files:
-        notes.append(f"{session.restarted_files} times a data file was cut short or replaced")
-    if session.refused:
-        notes.append(f"{len(session.refused)} more series are in the files but not followed here (limit reached)")
-    if state == CRASHED and _whole(life.counters.get("waiting")):
-        notes.append(f"{_whole(life.counters.get('waiting'))} records were waiting at the last heartbeat")
-    return {
-        "session": session.name,
-        "state": state,
-        "reason": session.reason(now),
-        "active": session.is_active(now),
-        "now": now,
-        "started": number(life.started or session.first_time),
-        "ended": None if session.is_active(now) else number(session.ended_at(now)),
-        "last_record": number(session.last_time),
-        "step": session.last_step,
-        "records": session.data_records,
-        "rate": round(session.rate(now), 3),
-        "dropped": dropped,
-        "producers": len(session.producers()),
-        "notes": notes,
-        "host": str(life.start.get("host", ""))[:100],
-        "script": str(life.start.get("argv0", ""))[-200:],
-    }
-
-
-def dropped_of(session: Session) -> int:
-    """Records that producers had to give up, by their gap records or their last heartbeat."""
-    return max(session.life.dropped, _whole(session.life.counters.get("dropped")))
-
-
-def _whole(value: Any) -> int:
-    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0
-
-
-def _alert(alert: Plain) -> Plain:
-    level = alert.get("level")
-    resolved = alert.get("resolved_at")
-    return {
-        "level": level if level in LEVELS else "INFO",
-        "rule": str(alert.get("rule"))[:100],
-        "message": str(alert.get("message", ""))[:1000],
-        "step": alert.get("step") if isinstance(alert.get("step"), int) else None,
-        "time": number(alert.get("timestamp")),
-        "metric": str(alert.get("metric") or "")[:200],
-        "resolved": number(resolved) if resolved is not None else None,
-    }
 
 
 def panels(session: Session, config: Plain) -> list[Plain]:
@@ -190,14 +111,12 @@ def _row(
         # Parts of a model and child processes accompany the whole: their averages alone, or they would bury it.
         faint = bool(key.component) or _is_child(key, session)
         item: Plain = {
-            "id": "/".join((key.category, key.metric, key.component, key.producer if _is_child(key, session) else "")),
             "name": _name(key, session, len(metrics) > 1),
             "faint": faint,
             **plain(*(one.average(0) if faint and averaged and session.window > 1 else one.points())),
             "averages": [],
             "bad": one.bad_steps()[-200:],
             "bad_count": one.bad,
-            "last": number(one.last),
             "positive": one.low > 0,
         }
         if averaged and session.window > 1 and not faint:
@@ -271,40 +190,4 @@ def _trend(series: Series, records: int) -> Plain | None:
     if line is None:
         return None
     x0, y0, x1, y1 = line
-    change = (y1 - y0) / abs(y0) if y0 else math.nan
-    if not math.isfinite(change) or abs(change) < 0.005:
-        text = "flat"
-    else:
-        text = f"{'rising' if change > 0 else 'falling'} {f'{abs(change):.0%}' if abs(change) < 10 else 'steeply'}"
-    return {**plain(np.array([x0, x1]), np.array([y0, y1])), "text": text}
-
-
-def _table(session: Session) -> list[Plain]:
-    """One line per series: what it was first, last, at best, on average."""
-    found = []
-    for key, series in sorted(session.series.items())[:MAX_TABLE_ROWS]:
-        found.append(
-            {
-                "category": key.category,
-                "name": _name(key, session, with_metric=True),
-                "count": series.count,
-                "bad": series.bad,
-                "first": text_of_number(series.first),
-                "last": text_of_number(series.last),
-                "min": text_of_number(series.low) if series.finite else "",
-                "max": text_of_number(series.high) if series.finite else "",
-                "mean": text_of_number(series.mean) if series.finite else "",
-            }
-        )
-    return found
-
-
-def text_of_number(value: float) -> str:
-    """A number for people: four digits, exponents only when needed, NaN and infinities by their names."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    if value == int(value) and abs(value) < 1e6:
-        return str(int(value))
-    return f"{value:.4g}" if 1e-3 <= abs(value) < 1e6 else f"{value:.3e}"
+    return plain(np.array([x0, x1]), np.array([y0, y1]))

@@ -128,6 +128,16 @@ class Reading(Generic[S]):
         """Lines that were no records and were skipped."""
         return sum(source.tail.broken for source in self.sources.values())
 
+    @property
+    def dropped(self) -> int:
+        """Records that producers had to give up, by their gap records or their last heartbeat."""
+        return max(self.life.dropped, self.counter("dropped"))
+
+    def counter(self, name: str) -> int:
+        """A counter of the last heartbeat, 0 where there is none."""
+        value = self.life.counters.get(name)
+        return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0
+
     def poll(self, limit: int = POLL_BYTES) -> tuple[bool, bool]:
         """Read what the files have gained: `(anything new, more is waiting)`."""
         changed = more = False

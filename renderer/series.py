@@ -52,11 +52,6 @@ class Series:
         """Mean of the finite values, NaN if there are none."""
         return self.total / self.finite if self.finite else float("nan")
 
-    @property
-    def bucket_size(self) -> int:
-        """Records per bucket: 1 while every record is drawn as it is."""
-        return self._size
-
     def extend(self, x: Floats, y: Floats) -> None:
         """Take records in order: steps `x` and values `y`, two arrays of one length."""
         n = len(y)
@@ -176,10 +171,6 @@ class Series:
         """Steps and moving average number `which`, one point per bucket."""
         rows = self._rows[: self._used]
         return _broken(rows[:, _X1].copy(), rows[:, _AVG + which].copy())
-
-    def last_average(self, which: int = 0) -> float:
-        """The moving average as it stands now, NaN before the first finite value."""
-        return float(self._average[which])
 
     def bad_steps(self) -> list[float]:
         """Steps (of buckets) at which values were NaN or infinite."""

@@ -46,8 +46,6 @@ _FIRST: Final = (
 
 def manifest(model: Model, config: Plain, now: float, services: Mapping[str, bool], files: Plain) -> Plain:
     """The manifest at unix time `now`; `files` says which base, segments and revisions there are."""
-    life = model.life
-    dropped = max(life.dropped, _whole(life.counters.get("dropped")))
     counts = {category: n for category, n in sorted(model.records.items()) if category not in (ALERTS, LIFECYCLE)}
     return {
         "kind": "manifest",
@@ -63,9 +61,9 @@ def manifest(model: Model, config: Plain, now: float, services: Mapping[str, boo
         "records": model.data_records,
         "rate": round(model.rate(now), 3),
         "per_category": counts,
-        "dropped": dropped,
+        "dropped": model.dropped,
         "broken": model.broken_lines,
-        "notes": notes(model, now, dropped),
+        "notes": notes(model, now),
         "facts": facts(model.life.start),
         "settings": dict(config),
     }
@@ -85,18 +83,18 @@ def state(model: Model, now: float) -> Plain:
     }
 
 
-def notes(model: Model, now: float, dropped: int) -> list[str]:
+def notes(model: Model, now: float) -> list[str]:
     """What is not as it should be, in sentences."""
     found = []
-    if dropped:
-        found.append(f"{dropped} records were dropped by the trainer because its buffers were full")
+    if model.dropped:
+        found.append(f"{model.dropped} records were dropped by the trainer because its buffers were full")
     if model.broken_lines:
         found.append(f"{model.broken_lines} broken lines were skipped")
     if model.restarted_files:
         found.append(f"{model.restarted_files} times a data file was cut short or replaced")
     if model.refused:
         found.append(f"{len(model.refused)} more series are in the files but not followed here (limit {model.most})")
-    waiting = _whole(model.life.counters.get("waiting"))
+    waiting = model.counter("waiting")
     if waiting and model.state(now) == CRASHED:
         found.append(f"{waiting} records were waiting at the last heartbeat")
     return found
@@ -275,10 +273,6 @@ def better(metric: str) -> str | None:
 
 def _text(value: Any, most: int) -> str | None:
     return None if value is None else str(value)[:most]
-
-
-def _whole(value: Any) -> int:
-    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0
 
 
 def _time(value: Any) -> float:

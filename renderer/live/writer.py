@@ -48,7 +48,7 @@ class SessionFiles:
     def _begin(self) -> None:
         self.n = self.base_n = self.oldest = 0
         self.alerts = self.recent = 0
-        self.base_bytes = self.segment_bytes = self.older_bytes = 0
+        self.base_bytes = self.segment_bytes = 0
         self._alert_mark: tuple[int, float] = (-1, 0.0)
         self._sent: dict[int, tuple[int, int]] = {}
         self._counts: dict[int, int] = {}

@@ -6,7 +6,6 @@ import math
 from typing import Any, Final
 
 from contract.names import ALERTS, LIFECYCLE
-from renderer import panels
 from renderer.report import wording
 from renderer.report.reading import Material
 from renderer.session import number, stamp
@@ -49,7 +48,7 @@ def facts(made: Material, now: float) -> dict[str, Any]:
         "records": dict(sorted(session.records.items())),
         "data_records": session.data_records,
         "records_per_second": round(session.rate(now), 3),
-        "dropped": min(panels.dropped_of(session), 2**53),
+        "dropped": min(session.dropped, 2**53),
         "broken_lines": session.broken_lines,
         "series_not_followed": len(session.refused),
         "config": flat(life.start.get("config")),

@@ -11,6 +11,7 @@ import numpy as np
 
 from renderer import panels
 from renderer.gather import Key
+from renderer.report import wording
 from renderer.report.reading import Material
 from renderer.report.stats import Curve, Floats, curve
 from renderer.series import Series
@@ -123,7 +124,7 @@ def _late(y: Floats, n: Floats) -> tuple[float, int]:
 
 def _said(value: float) -> float | str | None:
     """A value for JSON in which what is not finite keeps its name."""
-    return value if math.isfinite(value) else panels.text_of_number(value)
+    return value if math.isfinite(value) else wording.short(value)
 
 
 def jump(made: Material, key: Key) -> tuple[float, float] | None:

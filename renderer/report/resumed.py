@@ -99,9 +99,6 @@ class Joined(Series):
     def average(self, which: int = 0) -> tuple[Floats, Floats]:
         return self._with_gaps(lambda part: part.average(which))
 
-    def last_average(self, which: int = 0) -> float:
-        return self._parts[-1].last_average(which)
-
     def bad_steps(self) -> list[float]:
         return [step for part in self._parts for step in part.bad_steps()]
 

@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from renderer.panels import text_of_number
 from renderer.session import stamp
 
-__all__ = ["approx", "count", "listed", "measured", "number", "rule_name", "share", "span", "stamp", "step"]
+__all__ = ["approx", "count", "listed", "measured", "number", "rule_name", "share", "short", "span", "stamp", "step"]
 
 
 def number(value: Any) -> str:
@@ -18,7 +17,18 @@ def number(value: Any) -> str:
         return "-"
     if 1e4 <= abs(value) < 1e7:
         return f"{value:,.0f}"
-    return text_of_number(float(value))
+    return short(float(value))
+
+
+def short(value: float) -> str:
+    """A number for people: four digits, exponents only when needed, NaN and infinities by their names."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value))
+    return f"{value:.4g}" if 1e-3 <= abs(value) < 1e6 else f"{value:.3e}"
 
 
 def approx(value: float, error: float) -> str:

@@ -100,9 +100,10 @@ const Charts = (() => {
       });
       this.area.addEventListener('pointerdown', (e) => {
         this.used(true);
-        this.held = !touch;
-        if (touch) Readout.over(this, e);
+        this.held = e.pointerType !== 'touch';
+        if (!this.held) Readout.over(this, e);
       });
+      Pinch.on(this);
       this.area.addEventListener('dblclick', () => View.look(null));
     }
     setLog(on) {

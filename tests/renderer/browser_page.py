@@ -9,17 +9,7 @@ from typing import Any
 
 CHARTS = "document.querySelectorAll('.js-plotly-plot').length"
 
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1400,1300",
-]
+HOSTILE = "</script><img src=x onerror=\"window.hacked=1\"><a href='javascript:window.hacked=1'>x</a>\u2028&lt;b&gt;"
 
 
 class BrowserPage:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from contract.alerts import alert_id
 from contract.lines import encode_line
 from contract.names import file_name
+from renderer import find
+from renderer.reading import Reading
 
+R = TypeVar("R", bound=Reading[Any])
 ROOT_ID = "aaaaaaaaaaaa"
 
 
@@ -57,6 +60,16 @@ class Run:
         found = alert_id(rule, state, self.producer, source, step)
         self.write("alerts", step, "bbbbbbbbbbbb", id=found, rule=rule, level=level, state=state, message=message, metric=metric,
                    value=1.0, threshold=0.5, source=source, producer=self.producer, seq=step, fires=found)  # fmt: skip
+
+
+def opened(run: Run, kind: type[R]) -> R:
+    """A run's files, read to their end."""
+    found = kind(run.base, run.name)  # type: ignore[call-arg] - the subclasses say how many series are followed
+    for category, path in find.sessions(run.base)[run.name].files.items():
+        found.add_file(category, path)
+    while found.poll()[1]:
+        pass
+    return found
 
 
 def realistic(run: Run, steps: int, begin: int = 0, seed: int = 1, every_s: float = 0.02) -> None:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from browser_page import CHARTS, BrowserPage, figure
+from browser_page import CHARTS, HOSTILE, BrowserPage, figure
 from renderer_runs import Run, realistic
 
 from renderer import page
@@ -17,8 +17,6 @@ from renderer.loop import Renderer
 from renderer.settings import Settings
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
-
-HOSTILE = "</script><img src=x onerror=\"window.hacked=1\"><a href='javascript:window.hacked=1'>x</a>\u2028&lt;b&gt;"
 
 
 def renderer(base: Path, refresh: float = 0.2) -> Renderer:

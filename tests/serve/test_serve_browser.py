@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +20,7 @@ from renderer.loop import Renderer
 from renderer.settings import Settings
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
-FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1400,1300"]  # fmt: skip
 HOSTILE = "</script><img src=x onerror=\"window.hacked=1\"><a href='javascript:1'>x</a>"
-#: Set before any script of the page runs: every break of its policy is noted.
-WATCH = "window.violations = []; addEventListener('securitypolicyviolation', e => window.violations.push(e.violatedDirective + ' ' + e.blockedURI + ' ' + e.sourceFile + ':' + e.lineNumber + ' ' + e.sample))"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One headless Chromium for this file; missing, it skips here and fails where CI says so."""
-    binary = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if not binary or not driver:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no Chromium with chromedriver: install the packages chromium and chromium-driver")
-        pytest.skip("no Chromium with chromedriver")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    found.set_page_load_timeout(60)
-    found.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
-    yield found
-    found.quit()
 
 
 def _asked_elsewhere(browser: Any, url: str) -> set[str]:
@@ -76,8 +48,6 @@ def test_the_page_lives_over_http(
     run.alert("loss_divergence", "WARNING", 120, HOSTILE)
     renderer.step(time.time())
     server = serve(place)
-    browser.get_log("browser")
-    browser.get_log("performance")
     browser.get(f"{server.url}/dashboard_s.html")
     charts = "return document.querySelectorAll('.js-plotly-plot').length"
     assert until(lambda: browser.execute_script(charts) >= 2, 40, 0.1)
