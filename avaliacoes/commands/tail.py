@@ -169,6 +169,8 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
     if not arguments.follow:
         return 0
+    if first is None:
+        common.say(f"waiting for a session in {base}")
     return _follow(base, first, wanted, known, every, writer)
 
 
@@ -231,6 +233,8 @@ def _follow(
         shown = 0
         for session, one in list(followed.items()):
             over = one.over()
+            if over:  # a category may have begun since files were last listed
+                one.open_new(folder.sessions(base).get(session, {}))
             new = one.read_new()
             shown += len(new)
             for category, record in new:

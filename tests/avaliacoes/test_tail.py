@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import queue
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -102,9 +104,11 @@ def test_follows_into_new_sessions(place: Path, spawn: Spawn, until: Until) -> N
     place.mkdir()
     process = spawn(
         "-m", "avaliacoes", "tail", "training", "rewards", "--follow", "--base-path", str(place),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    assert process.stdout is not None
+    said, found = lines_of(process.stderr), lines_of(process.stdout)
+    # A session that is there when it first looks is shown from its last records on, so none may begin before.
+    assert b"waiting for a session" in said.get(timeout=30)
     names = []
     for prefix in ("one", "two"):
         with create_real_time_logger(place, prefix=prefix) as logger:
@@ -112,13 +116,26 @@ def test_follows_into_new_sessions(place: Path, spawn: Spawn, until: Until) -> N
             for step in range(200):
                 logger.log_training_step(step, loss=1.0)
             logger.log_reward_info(200, episode_reward=1.0)
-        found = [json.loads(process.stdout.readline()) for _ in range(201)]
-        assert {row["_session"] for row in found} == {logger.session}
-        assert [row["step"] for row in found if row["_category"] == "training"] == list(range(200))
-        assert sum(row["_category"] == "rewards" for row in found) == 1
+        rows = [json.loads(found.get(timeout=30)) for _ in range(201)]
+        assert {row["_session"] for row in rows} == {logger.session}
+        assert [row["step"] for row in rows if row["_category"] == "training"] == list(range(200))
+        assert sum(row["_category"] == "rewards" for row in rows) == 1
     assert process.poll() is None and names[0] != names[1]
     process.terminate()
-    process.stdout.close()
+
+
+def lines_of(pipe: IO[bytes] | None) -> queue.Queue[bytes]:
+    """The lines of a pipe as they come, to be waited for with a deadline."""
+    assert pipe is not None
+    lines: queue.Queue[bytes] = queue.Queue()
+
+    def read() -> None:
+        with pipe:
+            for line in pipe:
+                lines.put(line)
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
 
 
 def test_a_follower_whose_reader_has_gone_ends(place: Path, spawn: Spawn, until: Until) -> None:
