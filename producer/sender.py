@@ -40,8 +40,8 @@ _GAP_RESEND_S = 0.2
 #: Batches in flight until a connection's first acknowledgement: a collector that a thousand trainers find at once opens a
 #: thousand sessions first, and what waits meanwhile had better wait here, where it becomes few large batches.
 _FIRST_WINDOW = 4
-#: Seconds between two looks for a collector, and from the second second without one.
-_LOOK_EVERY_S, _LOOK_LATER_S = 0.1, 0.25
+#: Seconds between two looks for a collector: an eighth of the time without one, within these.
+_LOOK_SHARE, _LOOK_S, _LOOK_MOST_S = 0.125, 0.1, 1.0
 #: A round that finds this many new records is followed by the next one soon.
 _BRISK_RECORDS, _BRISK_S = 4, 0.012
 #: After a round without a new record the thread sleeps until a record or an acknowledgement wakes it, this long at most.
@@ -227,7 +227,7 @@ class Sender(threading.Thread):
             self._nap.on = False
 
     def _look_every(self, now: float) -> float:
-        return _LOOK_EVERY_S if now - self._down_since < 1.0 else _LOOK_LATER_S
+        return min(max(_LOOK_SHARE * (now - self._down_since), _LOOK_S), _LOOK_MOST_S)
 
     def _lateness(self, now: float) -> float:
         """Seconds for which something was sent and nothing at all was acknowledged, beyond what is usual; 0 or less if none."""

@@ -274,7 +274,7 @@ def _recording(stream: Stream) -> _Calls:
             chunk.next = fresh
         chunk = fresh
         ring.live.note_current(stream.tag, index)
-        if nap.relied and ring.used > ring.n_blocks // 8:
+        if nap.relied and ring.used > ring.n_blocks // 8 and not ring.used % max(1, ring.n_blocks // 16):
             nap.wake()
         return True
 
