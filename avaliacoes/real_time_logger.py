@@ -89,7 +89,7 @@ class RealTimeLogger:
         self._desk: AlertDesk | None = None
 
     def _shortcuts(self) -> None:
-        """Put the log calls themselves in place of the methods that hand on to them: a third of a call's time.
+        """Put the log calls themselves in place of the methods that hand on to them: a fourth of a cold call's time.
 
         A subclass that overrides one of the methods keeps its own.
         """

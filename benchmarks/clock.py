@@ -90,5 +90,17 @@ def time_limit(write: Callable[[bytes], Any], steps: Iterable[dict[str, Any]], f
     return figures(times, "limit ")
 
 
+def line_writer(write: Callable[[bytes], Any]) -> Callable[..., None]:
+    """The limit as a call, `log(step, **metrics)`: dump the record as a line, write it to a buffer."""
+    import orjson
+
+    dumps, newline = orjson.dumps, orjson.OPT_APPEND_NEWLINE
+
+    def log(step: int, /, **metrics: float) -> None:
+        write(dumps({"timestamp": time(), "step": step, **metrics}, None, newline))
+
+    return log
+
+
 def _values(metrics: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(metrics[name] for name in NAMES)

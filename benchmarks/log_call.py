@@ -15,10 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from benchmarks import peers
-from benchmarks.clock import time_calls, time_limit, time_ours
+from benchmarks.clock import line_writer, time_calls, time_limit, time_ours
 from benchmarks.ground import Ground
 from benchmarks.harness import Child, Plan, Row, interleaved, percentile, serve
 from benchmarks.workload import steps
@@ -145,7 +143,7 @@ def main(base: str, folder: str) -> None:
         times: dict[str, list[float]] = {"ours": [], "limit": []}
         clock, end, step = time.perf_counter, time.perf_counter() + seconds, next(numbers)
         while clock() < end:
-            for name, log in (("ours", logger.log_training_step), ("limit", write_line)):
+            for name, log in (("ours", logger.log_training_step), ("limit", line_writer(file.write))):
                 for _ in range(20):
                     due = clock() + 0.05
                     while clock() < due:
@@ -156,9 +154,6 @@ def main(base: str, folder: str) -> None:
                     log(step, **metrics)
                     times[name].append(1e6 * (clock() - called))
         return {name: (percentile(found, 0.5), percentile(found, 0.99)) for name, found in times.items()}
-
-    def write_line(step: int, **metrics: float) -> None:
-        file.write(orjson.dumps({"timestamp": time.time(), "step": step, **metrics}, None, orjson.OPT_APPEND_NEWLINE))
 
     with logger, file:
         serve({"ours": ours, "limit": limit, "dict": from_dict, "seldom": seldom})

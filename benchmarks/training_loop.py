@@ -30,6 +30,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.clock import line_writer
 from benchmarks.ground import Ground
 from benchmarks.harness import Child, Plan, Row, percentile, ratio_of, serve
 
@@ -164,7 +165,6 @@ def _waited() -> float:
 
 def main(base: str) -> None:
     import numpy as np
-    import orjson
 
     from avaliacoes.real_time_logger import RealTimeLogger
 
@@ -185,9 +185,6 @@ def main(base: str) -> None:
             w1, w2 = w1 - 1e-3 * g1, w2 - 1e-3 * g2
             norm1, norm2 = float(np.linalg.norm(g1)), float(np.linalg.norm(g2))
         return loss, norm1, norm2
-
-    def write_line(step: int, /, **metrics: float) -> None:
-        file.write(orjson.dumps({"timestamp": time.time(), "step": step, **metrics}, None, orjson.OPT_APPEND_NEWLINE))
 
     def stretch(seconds: float, what: str, timed: bool = False) -> dict[str, Any]:
         clock = time.perf_counter
@@ -238,6 +235,7 @@ def main(base: str) -> None:
     logger = RealTimeLogger(base) if base else None
     log_training_step: Any = logger.log_training_step if logger is not None else None
     with open(os.path.join(base, "limit.jsonl") if base else os.devnull, "wb", 1 << 16) as file:
+        write_line = line_writer(file.write)
         serve({"size": size, "take_size": take_size, "stretch": stretch})
     if logger is not None:
         logger.close()

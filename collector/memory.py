@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -29,7 +28,6 @@ class Trimmer:
         self._least = 1 << 62
         self._next = 0.0
         self.trims = 0
-        self.longest_s = 0.0
 
     def look(self, now: float) -> None:
         """To be called each second or so."""
@@ -39,9 +37,7 @@ class Trimmer:
         self._least = min(self._least, size)
         if size < self._least + ROOM_BYTES:
             return
-        begin = time.monotonic()
         self._trim(0)
-        self.longest_s = max(self.longest_s, time.monotonic() - begin)
         self.trims += 1
         self._next = now + (EVERY_S if size - _resident() > ROOM_BYTES // 4 else VAIN_S)
 

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Sized
 from typing import Any
 
-import msgpack
-
 from contract import names, places
 from contract.blocks import BLOCK_BYTES
 from producer import forks
@@ -24,6 +22,7 @@ from producer.endpoints import check_endpoint, securing
 from producer.heap import HeapBlocks
 from producer.link import Link
 from producer.nap import Nap
+from producer.newest import unpacked
 from producer.ring import Ring
 from producer.sender import Sender
 from producer.spool import Spool
@@ -284,7 +283,7 @@ class Producer:
             "producer": self.producer_id,
             **figures,
             "per_category": {s.category: s.logged() + s.refused for s in mine},
-            "last_values": {s.category: _unpacked(last) for s in mine if (last := s.last()) is not None},
+            "last_values": {s.category: unpacked(last) for s in mine if (last := s.last()) is not None},
             "rate": round(rate, 3),
             "connected": self._sender.connected,
             "protected": self.ring.protected,
@@ -398,8 +397,3 @@ class Producer:
         else:
             status = "interrupted" if issubclass(kind, KeyboardInterrupt) else "failed"
             self.close(status=status, error=f"{kind.__name__}: {error}"[:200])
-
-
-def _unpacked(packed: bytes) -> dict[str, Any]:
-    timestamp, step, metrics = msgpack.unpackb(packed, strict_map_key=False)
-    return {"timestamp": timestamp, "step": step, **metrics}

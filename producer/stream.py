@@ -20,6 +20,7 @@ import msgpack
 
 from contract.blocks import BLOCK_BYTES, HEAD_WORDS, pack_spool_head
 from producer.nap import Nap
+from producer.newest import newest
 from producer.ring import Ring
 from producer.values import SUSPECT_BYTES, Converter, fits
 
@@ -338,20 +339,7 @@ def _recording(stream: Stream) -> _Calls:
 
 def _last_of(chunk: Chunk | None) -> bytes | None:
     """The last record of a chunk in memory."""
-    if chunk is None or chunk.view is None:
-        return None
-    size, count = chunk.committed()
-    if not count:
-        return None
-    data = bytes(chunk.view[:size])
-    unpacker = msgpack.Unpacker()
-    unpacker.feed(data)
-    try:
-        for _ in range(count - 1):
-            unpacker.skip()
-    except Exception:  # the block was given to others while it was read
-        return None
-    return data[unpacker.tell() :]
+    return newest(chunk.view, *chunk.committed()) if chunk is not None and chunk.view is not None else None
 
 
 def _calling(frame: FrameType | None, codes: frozenset[CodeType]) -> bool:
