@@ -1,7 +1,7 @@
 // Charts on the page: their elements, the queue that paints those in sight one a task, and what a reader does with one.
 const Charts = (() => {
   'use strict';
-  const { make, button, say, tell, choice, chooseIn, css } = Kit;
+  const { make, button, say, tell, choice, chooseIn } = Kit;
   const CONFIG = {
     displayModeBar: false,
     displaylogo: false,
@@ -15,8 +15,8 @@ const Charts = (() => {
   const touch = matchMedia('(pointer: coarse)').matches;
   document.documentElement.classList.toggle('touch', touch);
   const MOST_DRAWN = 48;
-  /** After so long the page draws no further chart before the browser has had a frame: input never waits for more than one drawing. */
-  const TASK_MS = 4;
+  /** After so long the page draws no further chart before the browser has had a frame. */
+  const FRAME_MS = 8;
   const charts = new Map(); // id -> Chart
   const inSight = new Set(),
     dirty = new Set();
@@ -165,7 +165,7 @@ const Charts = (() => {
       if (this.log && !f.ylog && f.curves.length) notes.push('nothing above 0 for a log axis');
       if (f.left > 0) notes.push(`${f.left} more curves not drawn`);
       say(this.note, notes.join(' · '));
-      const nothing = f.curves.every((c) => !c.cells.length);
+      const nothing = f.curves.every((c) => !c.groups);
       this.root.classList.toggle('nothing', nothing);
       tell(
         this.root,
@@ -245,7 +245,10 @@ const Charts = (() => {
   function markAll(test) {
     for (const chart of charts.values()) if (!test || test(chart)) mark(chart);
   }
-  /** Paint what is stale and in sight: as many charts in a task as there is time for, and then a frame for the browser. */
+  /**
+   * Paint what is stale and in sight, a chart a task: what is drawn on a canvas is rastered when the task ends, so its cost cannot be
+   * seen from within, and input never waits for more than one drawing. After a few charts the browser has a frame.
+   */
   async function paint() {
     if (painting || !settings.ready || document.hidden) return;
     painting = true;
@@ -258,7 +261,7 @@ const Charts = (() => {
         for (const chart of batch) {
           // decode first: all charts then share one range
           if (Figure.curves(chart.spec, settings.env(chart).runs).some((c) => c.series.waiting.length && c.series.data()))
-            await Kit.breathe();
+            await Kit.turn();
         }
         let begun = performance.now();
         if (extentKey() !== before && !View.state.range)
@@ -277,7 +280,8 @@ const Charts = (() => {
           } catch (error) {
             console.error(error);
           }
-          if (performance.now() - begun > TASK_MS) {
+          if (performance.now() - begun < FRAME_MS) await Kit.turn();
+          else {
             await Kit.breathe();
             begun = performance.now();
           }

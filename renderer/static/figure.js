@@ -41,6 +41,11 @@ const Figure = (() => {
           tone,
           faint: !main && mains.length > 0,
           dash: single ? 'solid' : DASHES[orders.indexOf(order) % DASHES.length],
+          /** Its groups as objects; made for those who ask. */
+          get cells() {
+            if (!this.made) this.made = Smooth.cells(this.facts);
+            return this.made;
+          },
         });
       });
     }
@@ -202,32 +207,40 @@ const Figure = (() => {
     const n = parseInt(colour.slice(1), 16);
     return colour[0] === '#' && colour.length === 7 ? `rgba(${n >> 16},${(n >> 8) & 255},${n & 255},${share})` : colour;
   }
+  /** Room to gather values in, kept. */
+  let gathered = new Float64Array(0);
   /** The y range that fits what is in the window: [low, high] (log10 where log), and how many points are left outside. */
   function extremes(shown, bands, a, b, wantLog, outliers, percent) {
-    const values = [];
-    let below = 0;
-    const take = (xs, ys) => {
-      for (let i = 0; i < ys.length; i++) if (Number.isFinite(ys[i]) && xs[i] >= a && xs[i] <= b) values.push(ys[i]);
+    const most = shown.reduce((sum, c) => sum + c.ry.length + c.sy.length, 0) + bands.reduce((sum, g) => sum + 2 * g.grid.length, 0);
+    if (gathered.length < most) gathered = new Float64Array(2 * most);
+    const all = gathered;
+    let found = 0,
+      below = 0;
+    const take = (xs, ys, from, to) => {
+      for (let i = 0; i < ys.length; i++) if (Number.isFinite(ys[i]) && xs[i] >= from && xs[i] <= to) all[found++] = ys[i];
     };
     for (const c of shown) {
-      if (!(c.faint && c.smoothed)) take(c.rx, c.ry);
-      if (c.smoothed) take(c.sx, c.sy);
+      if (!(c.faint && c.smoothed)) take(c.rx, c.ry, a, b);
+      if (c.smoothed) take(c.sx, c.sy, a, b);
     }
     for (const g of bands) {
-      take(g.grid, g.low);
-      take(g.grid, g.high);
+      take(g.grid, g.low, a, b);
+      take(g.grid, g.high, a, b);
     }
-    if (!values.length) for (const c of shown) for (const y of c.ry) if (Number.isFinite(y)) values.push(y);
-    const positive = wantLog ? values.filter((v) => v > 0) : values;
+    if (!found) for (const c of shown) take(c.rx, c.ry, -Infinity, Infinity);
+    let use = all.subarray(0, found);
+    const positive = wantLog ? use.filter((v) => v > 0) : use;
     const log = wantLog && positive.length > 0;
-    if (log) below = values.length - positive.length;
-    const use = log ? positive.map(Math.log10) : values;
+    if (log) {
+      below = found - positive.length;
+      use = positive.map(Math.log10);
+    }
     let low = Infinity,
       high = -Infinity,
       outside = 0;
-    for (const v of use) {
-      if (v < low) low = v;
-      if (v > high) high = v;
+    for (let i = 0; i < use.length; i++) {
+      if (use[i] < low) low = use[i];
+      if (use[i] > high) high = use[i];
     }
     if (outliers && use.length >= 20) {
       const sorted = Float64Array.from(use).sort(),

@@ -116,6 +116,7 @@ const Kit = (() => {
 
   // ---- words
   const real = (v) => (v === 'NaN' ? NaN : v === 'Infinity' ? Infinity : v === '-Infinity' ? -Infinity : v);
+  const { format: grouped } = new Intl.NumberFormat('en-US');
   /** A number for people: four digits, exponents only where they help. */
   function short(v, digits = 4) {
     v = real(v);
@@ -125,7 +126,7 @@ const Kit = (() => {
     const a = Math.abs(v);
     let text;
     if (a === 0) text = '0';
-    else if (Number.isInteger(v) && a < 1e7) text = v.toLocaleString('en-US');
+    else if (Number.isInteger(v) && a < 1e7) text = grouped(v);
     else if (a < 1e-3 || a >= 1e6)
       text = v
         .toExponential(digits - 2)
@@ -133,12 +134,12 @@ const Kit = (() => {
         .replace('e+', 'e');
     else {
       const n = Number(v.toPrecision(digits));
-      text = a >= 1000 ? n.toLocaleString('en-US') : String(n);
+      text = a >= 1000 ? grouped(n) : String(n);
     }
     return text.replace(/^-/, '−').replace('e-', 'e−');
   }
   const percent = (v) => (Number.isFinite(real(v)) ? `${short(real(v) * 100, 3)} %` : short(v));
-  const count = (n) => (n === null || n === undefined ? '–' : Number(n).toLocaleString('en-US'));
+  const count = (n) => (n === null || n === undefined ? '–' : grouped(Number(n)));
   const pad = (n) => String(n).padStart(2, '0');
   function clock(t) {
     const d = new Date(t * 1000),
@@ -157,19 +158,17 @@ const Kit = (() => {
   /** Text for Plotly, which reads some markup in names. */
   const safe = (text) => String(text).replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
   const now = () => Date.now() / 1000;
-  /** Let the browser breathe: input and painting go before the next piece of work. */
-  const breathe = () =>
+  const turns = new MessageChannel(),
+    waiting = [];
+  turns.port1.onmessage = () => waiting.shift()();
+  /** Go on in a task of its own: input goes before it, and a frame may. */
+  const turn = () =>
     new Promise((go) => {
-      if (document.hidden) return void setTimeout(go, 0);
-      const { port1, port2 } = new MessageChannel();
-      requestAnimationFrame(() => {
-        port1.onmessage = () => {
-          port1.close();
-          go();
-        };
-        port2.postMessage(0);
-      });
+      waiting.push(go);
+      turns.port2.postMessage(0);
     });
+  /** Let the browser breathe: input and painting go before the next piece of work. */
+  const breathe = () => new Promise((go) => (document.hidden ? setTimeout(go, 0) : requestAnimationFrame(() => turn().then(go))));
   function download(name, text, type) {
     const a = make('a');
     a.href = URL.createObjectURL(new Blob([text], { type }));
@@ -206,6 +205,7 @@ const Kit = (() => {
     cut,
     safe,
     now,
+    turn,
     breathe,
     download,
   };

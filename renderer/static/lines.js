@@ -4,7 +4,7 @@ const Lines = (() => {
   const { css, safe } = Kit;
   /** Lines that are left to Plotly: it takes a millisecond and more for each, whatever its length. */
   const FEW = 3;
-  const FEW_CELLS = 40;
+  const FEW_GROUPS = 40;
 
   /**
    * Lines of `curves`: {uid, name, x, y, tone, width (0: only dots), dash, opacity, dots (their diameter, 0: none), under: beneath
@@ -18,7 +18,7 @@ const Lines = (() => {
     for (const c of curves)
       if (!c.faint || !c.smoothed) {
         const alone = !c.smoothed,
-          few = c.cells.length <= FEW_CELLS;
+          few = c.groups <= FEW_GROUPS;
         add(c, '', c.rx, c.ry, {
           width: alone ? (c.faint ? 1.1 : 1.5) : 1,
           dash: c.dash,
@@ -56,11 +56,14 @@ const Lines = (() => {
   /** Records that no line reaches, because their neighbours are not finite. */
   function isolated(x, y) {
     const at = { x: [], y: [] };
+    let before = false;
     for (let i = 0; i < y.length; i++) {
-      if (Number.isFinite(y[i]) && !Number.isFinite(y[i - 1] ?? NaN) && !Number.isFinite(y[i + 1] ?? NaN)) {
+      const is = Number.isFinite(y[i]);
+      if (is && !before && !(i + 1 < y.length && Number.isFinite(y[i + 1]))) {
         at.x.push(x[i]);
         at.y.push(y[i]);
       }
+      before = is;
     }
     return at;
   }

@@ -8,6 +8,7 @@ const Marks = (() => {
   /** What is not finite, as marks at the edge: NaN a cross at the bottom, infinities triangles at their end. */
   function bad(shown, a, b, level, single, traces) {
     for (const c of shown) {
+      if (!c.bads) continue;
       const cells = c.cells.filter((cell) => cell.bad && cell.x >= a && cell.x <= b);
       if (!cells.length) continue;
       const every = Math.ceil(cells.length / MOST_BAD),

@@ -123,11 +123,32 @@ const Smooth = (() => {
     return `${change > 0 ? 'rising' : 'falling'} ${a < 10 ? `${Math.round(a * 100) || '<1'} %` : 'steeply'}`;
   }
 
+  /** What is known of a group of buckets, in the order of `facts`. */
+  const FACTS = ['x', 'step', 't', 'y', 'lo', 'hi', 'n', 'bad', 's'];
+  /** Room to work in, kept: arrays that grow, and objects for every group, were most of the page's garbage. */
+  let room = { groups: 0 };
+  function roomFor(groups) {
+    if (room.groups < groups) {
+      const most = 2 * groups,
+        points = () => new Float64Array(3 * most); // a group is two at most, and a break before it
+      room = { groups: most, rx: points(), ry: points(), sx: points(), sy: points(), facts: new Float64Array(FACTS.length * most) };
+    }
+    return room;
+  }
+  /** Groups as objects, for those who look closely at a few. */
+  function cells(facts) {
+    return Array.from({ length: facts.length / FACTS.length }, (_, i) =>
+      Object.fromEntries(FACTS.map((name, j) => [name, facts[i * FACTS.length + j]])),
+    );
+  }
+  const NONE = new Float64Array(0);
+  const empty = () => ({ rx: NONE, ry: NONE, sx: NONE, sy: NONE, facts: NONE, groups: 0, bads: 0 });
+
   /**
-   * Columns as points for a window [a, b] of `at(i)`: at most `groups` groups of neighbours, whose borders do not move when data
+   * Columns as points for a window [a, b] of `at(i)`: at most `most` groups of neighbours, whose borders do not move when data
    * is added, each drawn as its lowest and its highest record at their own places; the smooth curve has one point a group.
    */
-  function points(c, smoothed, place, a, b, groups) {
+  function points(c, smoothed, place, a, b, most) {
     const { at, lowAt, highAt } = place;
     const marks = breaks(c),
       starts = new Set(marks);
@@ -151,19 +172,22 @@ const Smooth = (() => {
     first = Math.max(0, first - 1);
     last = Math.min(c.size - 1, last + 1);
     let size = 1;
-    while (size * groups < (inside || 1)) size *= 2;
+    while (size * most < (inside || 1)) size *= 2;
     first -= first % size;
-    const rx = [],
-      ry = [],
-      sx = [],
-      sy = [],
-      cells = [];
+    const { rx, ry, sx, sy, facts } = roomFor(Math.ceil((last - first + 1) / size) + marks.length + 1);
+    let raws = 0,
+      means = 0,
+      groups = 0,
+      bads = 0;
+    const raw = (x, y) => {
+      rx[raws] = x;
+      ry[raws++] = y;
+    };
     for (let i = first; i <= last;) {
       if (starts.has(i) && i > first) {
-        rx.push(NaN);
-        ry.push(NaN);
-        sx.push(NaN);
-        sy.push(NaN);
+        raw(NaN, NaN);
+        sx[means] = NaN;
+        sy[means++] = NaN;
       }
       let end = Math.min(i - (i % size) + size, last + 1),
         lo = Infinity,
@@ -193,49 +217,48 @@ const Smooth = (() => {
         }
       }
       const e = end - 1;
-      if (!n) {
-        rx.push(at(e));
-        ry.push(NaN);
-      } else if (lo === hi) {
-        rx.push(n === 1 ? at(il) : at(e));
-        ry.push(lo);
-      } else {
+      const x = at(e),
+        s = smoothed ? smoothed[e] : NaN;
+      if (!n) raw(x, NaN);
+      else if (lo === hi) raw(n === 1 ? at(il) : x, lo);
+      else {
         const xl = lowAt(il),
           xh = highAt(ih);
         if (xl <= xh) {
-          rx.push(xl, xh);
-          ry.push(lo, hi);
+          raw(xl, lo);
+          raw(xh, hi);
         } else {
-          rx.push(xh, xl);
-          ry.push(hi, lo);
+          raw(xh, hi);
+          raw(xl, lo);
         }
       }
       if (smoothed) {
-        sx.push(at(e));
-        sy.push(smoothed[e]);
+        sx[means] = x;
+        sy[means++] = s;
       }
-      cells.push({ x: at(e), step: c.x[e], t: c.t[e], y: n ? sum / n : c.mean[e], lo, hi, n, bad, s: smoothed ? smoothed[e] : NaN });
+      const f = FACTS.length * groups++;
+      facts[f] = x;
+      facts[f + 1] = c.x[e];
+      facts[f + 2] = c.t[e];
+      facts[f + 3] = n ? sum / n : c.mean[e];
+      facts[f + 4] = lo;
+      facts[f + 5] = hi;
+      facts[f + 6] = n;
+      facts[f + 7] = bad;
+      facts[f + 8] = s;
+      bads += bad;
       i = end;
     }
     return {
-      rx: Float64Array.from(rx),
-      ry: Float64Array.from(ry),
-      sx: Float64Array.from(sx),
-      sy: Float64Array.from(sy),
-      cells,
-      inside,
-      thinned: size > 1 || c.k !== 1,
+      rx: rx.slice(0, raws),
+      ry: ry.slice(0, raws),
+      sx: sx.slice(0, means),
+      sy: sy.slice(0, means),
+      facts: facts.slice(0, FACTS.length * groups),
+      groups,
+      bads,
     };
   }
-  const empty = () => ({
-    rx: new Float64Array(0),
-    ry: new Float64Array(0),
-    sx: new Float64Array(0),
-    sy: new Float64Array(0),
-    cells: [],
-    inside: 0,
-    thinned: false,
-  });
 
   /** Mean, lowest and highest of several curves [{x, y}] on a common grid over [a, b]; a curve counts where it has data. */
   function band(curves, a, b, size = 240) {
@@ -275,5 +298,5 @@ const Smooth = (() => {
   function percentile(sorted, share) {
     return sorted.length ? sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(share * (sorted.length - 1))))] : NaN;
   }
-  return { breaks, ema, windowed, smooth, trend, word, points, band, percentile, constant };
+  return { breaks, ema, windowed, smooth, trend, word, points, cells, band, percentile, constant };
 })();
