@@ -83,20 +83,29 @@ def state(model: Model, now: float) -> Plain:
     }
 
 
+def _were(n: int, what: str) -> str:
+    return f"{n} {what} was" if n == 1 else f"{n} {what}s were"
+
+
 def notes(model: Model, now: float) -> list[str]:
     """What is not as it should be, in sentences."""
     found = []
     if model.dropped:
-        found.append(f"{model.dropped} records were dropped by the trainer because its buffers were full")
+        found.append(f"{_were(model.dropped, 'record')} dropped by the trainer because its buffers were full")
     if model.broken_lines:
-        found.append(f"{model.broken_lines} broken lines were skipped")
+        found.append(f"{_were(model.broken_lines, 'broken line')} skipped")
     if model.restarted_files:
-        found.append(f"{model.restarted_files} times a data file was cut short or replaced")
+        found.append(
+            f"{model.restarted_files} {'time' if model.restarted_files == 1 else 'times'} a data file was cut short or replaced"
+        )
     if model.refused:
-        found.append(f"{len(model.refused)} more series are in the files but not followed here (limit {model.most})")
+        more = len(model.refused)
+        found.append(
+            f"{more} more series {'is' if more == 1 else 'are'} in the files but not followed here (limit {model.most})"
+        )
     waiting = model.counter("waiting")
     if waiting and model.state(now) == CRASHED:
-        found.append(f"{waiting} records were waiting at the last heartbeat")
+        found.append(f"{_were(waiting, 'record')} waiting at the last heartbeat")
     return found
 
 

@@ -150,7 +150,7 @@ def timeline(one: dict[str, Any], findings: list[dict[str, Any]]) -> str:
         frame.out.append(f'<text class="{kind}" x="{at:.1f}" y="{y + 4}">{f["worst"]} {drawing.e(f["title"])}</text>')
     text = "; ".join(f"{_WORDS[f['worst']]}: {f['title']} from step {wording.step(f['onset_step'])}" for f in lanes)
     if len(told) > len(lanes):
-        text += f"; {len(told) - len(lanes)} more are not drawn"
+        text += f"; {wording.count(len(told) - len(lanes), 'more is', 'more are')} not drawn"
     note = (
         f"<figcaption><span>{len(told) - len(lanes)} more findings are not drawn.</span></figcaption>"
         if len(told) > len(lanes)

@@ -271,7 +271,7 @@ def _settings(n: dict[str, Any]) -> str:
         return f"<p class='soft'>{_same(n)}</p>"
     cells = [[e(row["setting"]), *("-" if value is None else e(value) for value in row["values"])] for row in found]
     more = (
-        f"<p class='soft'>{n['settings_left_out']} more are in the facts of the sessions.</p>"
+        f"<p class='soft'>{wording.count(n['settings_left_out'], 'more is', 'more are')} in the facts of the sessions.</p>"
         if n["settings_left_out"]
         else ""
     )

@@ -43,7 +43,7 @@ def page(made: Analysis) -> str:
         _timeline(made),
         *(_panel(made, place) for place in range(len(made.panels))),
         "<h2>All metrics</h2>" + metric_table(n["metrics"]),
-        f"<p class='soft'>{wording.count(f['series_not_followed'], 'more series', 'more series')} are in the files.</p>"
+        f"<p class='soft'>{wording.count(f['series_not_followed'], 'more series is', 'more series are')} in the files.</p>"
         if f["series_not_followed"]
         else "",
         _facts(f),
@@ -94,7 +94,7 @@ def _tiles(n: dict[str, Any]) -> str:
             (
                 f"{name}, last tenth",
                 wording.measured(o["last"]["mean"], o["last"]["standard_error"]),
-                f"{o['last']['records']:,} values",
+                wording.count(o["last"]["records"], "value"),
             )
         )
         around = wording.step(round((o["best"]["from_step"] + o["best"]["to_step"]) / 2))
@@ -125,7 +125,9 @@ def _findings(n: dict[str, Any]) -> str:
     out = [f"<h2>Findings</h2><p class='soft'>{e(n['alerts']['said'])}</p>"]
     out += [_finding(one, active) for one in n["findings"]]
     if n["findings_left_out"]:
-        out.append(f"<p class='soft'>{n['findings_left_out']:,} more are in the JSON beside this page.</p>")
+        out.append(
+            f"<p class='soft'>{wording.count(n['findings_left_out'], 'more is', 'more are')} in the JSON beside this page.</p>"
+        )
     return "".join(out)
 
 

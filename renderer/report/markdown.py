@@ -38,7 +38,7 @@ def page(n: dict[str, Any]) -> str:
     for one in n["findings"]:
         out += _finding(one, active)
     if n["findings_left_out"]:
-        out += [f"{n['findings_left_out']:,} more are in the JSON.", ""]
+        out += [f"{wording.count(n['findings_left_out'], 'more is', 'more are')} in the JSON.", ""]
     out += ["## Metrics", "", *metric_table(n["metrics"]), "", "## Facts of the run", ""]
     out += table(("Fact", "Value"), facts.shown(f))
     if f["config"]:

@@ -1,7 +1,7 @@
 // The alerts by level: grouped by rule, with counts, first and last step, evidence and what to do; a press brings every chart there.
 const Alerts = (() => {
   'use strict';
-  const { $, make, button, icon, svg, short, count, clock, real } = Kit;
+  const { $, make, button, icon, svg, short, count, many, clock, real } = Kit;
   const WORDS = { ERROR: ['Error', 'error', 'errors'], WARNING: ['Warning', 'warning', 'warnings'], INFO: ['Note', 'note', 'notes'] };
   const LEVELS = Object.keys(WORDS);
   const RANK = { firing: 0, ended: 1, resolved: 2 };
@@ -148,7 +148,7 @@ const Alerts = (() => {
     fact('Usual', num(row.baseline));
     fact('Peak', num(row.peak));
     fact('Records', row.count > 1 ? count(row.count) : '');
-    fact('Looked at', row.window ? `${count(row.window)} records` : '');
+    fact('Looked at', row.window ? many(row.window, 'record') : '');
     fact('Onset', Number.isFinite(row.onset_step) ? `step ${count(row.onset_step)}` : '');
     fact('Detected', Number.isFinite(row.step) ? `step ${count(row.step)}` : '');
     fact('Episodes', row.episodes > 1 ? count(row.episodes) : '');
@@ -173,7 +173,7 @@ const Alerts = (() => {
     const when = [
       text(row.metric, 60),
       steps(row),
-      row.episodes > 1 ? `${count(row.episodes)} times` : '',
+      row.episodes > 1 ? many(row.episodes, 'time') : '',
       Number.isFinite(row.timestamp) ? clock(row.timestamp) : '',
     ]
       .filter(Boolean)
@@ -272,7 +272,7 @@ const Alerts = (() => {
         ),
       );
     const untold = runs().reduce((n, r) => n + ((r.alerts && r.alerts.left_out) || 0), 0);
-    if (untold) parts.push(make('p', 'quietly', `${count(untold)} more are in the file of alerts.`));
+    if (untold) parts.push(make('p', 'quietly', `${count(untold)} more ${untold === 1 ? 'is' : 'are'} in the file of alerts.`));
     if (older.length)
       parts.push(
         button('tool', every ? 'Hide older ones' : `Show ${older.length} older, resolved`, '', () => {

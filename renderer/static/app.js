@@ -180,7 +180,7 @@
     slider.disabled = how.kind === 'none';
     if (Number(slider.value) !== toSlider()) slider.value = toSlider();
     const text =
-      how.kind === 'ema' ? String(how.w) : how.kind === 'mean' ? `${Kit.count(records())} ${records() === 1 ? 'record' : 'records'}` : '';
+      how.kind === 'ema' ? String(how.w) : how.kind === 'mean' ? Kit.many(records(), 'record') : '';
     say($('smooth-value'), text);
     tell(slider, 'aria-valuetext', text);
     for (const axis of View.AXES) tell($(`axis-${axis}`), 'aria-pressed', String(View.state.axis === axis));

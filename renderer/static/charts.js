@@ -160,17 +160,17 @@ const Charts = (() => {
       const last = Readout.last(this);
       say(this.value, last + (f.said ? ` · ${f.said}` : ''));
       const notes = [];
-      if (f.outside) notes.push(`${Kit.count(f.outside)} ${f.outside === 1 ? 'point' : 'points'} outside`);
+      if (f.outside) notes.push(`${Kit.many(f.outside, 'point')} outside`);
       if (f.ylog && f.below) notes.push(`${Kit.count(f.below)} not above 0, not on a log axis`);
       if (this.log && !f.ylog && f.curves.length) notes.push('nothing above 0 for a log axis');
-      if (f.left > 0) notes.push(`${f.left} more curves not drawn`);
+      if (f.left > 0) notes.push(`${Kit.many(f.left, 'more curve')} not drawn`);
       say(this.note, notes.join(' · '));
       const nothing = f.curves.every((c) => !c.groups);
       this.root.classList.toggle('nothing', nothing);
       tell(
         this.root,
         'aria-label',
-        `${this.spec.title}, ${last ? `last ${last}` : 'no data'}${f.said ? `, ${f.said}` : ''}, ${f.curves.length} ${f.curves.length === 1 ? 'curve' : 'curves'}, ${View.words(f.range[0])} to ${View.words(f.range[1])}`,
+        `${this.spec.title}, ${last ? `last ${last}` : 'no data'}${f.said ? `, ${f.said}` : ''}, ${Kit.many(f.curves.length, 'curve')}, ${View.words(f.range[0])} to ${View.words(f.range[1])}`,
       );
       if (this.table) {
         const sheet = Readout.sheet(this);

@@ -1,7 +1,7 @@
 // The head of the page: how things stand, said honestly, and counting while nobody writes.
 const Head = (() => {
   'use strict';
-  const { $, make, say, count, ago, lasting, clock, now } = Kit;
+  const { $, make, say, count, many, ago, lasting, clock, now } = Kit;
   const WORDS = { running: 'running', stalled: 'stalled', finished: 'finished', crashed: 'crashed' };
   const tiles = new Map();
 
@@ -108,7 +108,7 @@ const Head = (() => {
       late = Data.overdue(listing.written, listing.refresh);
     say(
       $('reason'),
-      `${count(listing.runs.length)} ${listing.runs.length === 1 ? 'run' : 'runs'}, ${count(active)} active, ${count(shown.length)} in the charts.`,
+      `${many(listing.runs.length, 'run')}, ${count(active)} active, ${count(shown.length)} in the charts.`,
     );
     const warnings =
       active && late && listing.runs.length

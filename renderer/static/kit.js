@@ -140,6 +140,8 @@ const Kit = (() => {
   }
   const percent = (v) => (Number.isFinite(real(v)) ? `${short(real(v) * 100, 3)} %` : short(v));
   const count = (n) => (n === null || n === undefined ? '–' : grouped(Number(n)));
+  /** "1 record", "1,200 records". */
+  const many = (n, one) => `${count(n)} ${n === 1 ? one : `${one}s`}`;
   const pad = (n) => String(n).padStart(2, '0');
   function clock(t) {
     const d = new Date(t * 1000),
@@ -151,7 +153,7 @@ const Kit = (() => {
     if (s < 60) return `${s} s`;
     if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
     if (s < 172800) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-    return `${Math.floor(s / 86400)} days`;
+    return many(Math.floor(s / 86400), 'day');
   }
   const ago = (seconds) => (seconds < 2 ? 'just now' : `${lasting(seconds)} ago`);
   const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
@@ -199,6 +201,7 @@ const Kit = (() => {
     short,
     percent,
     count,
+    many,
     clock,
     lasting,
     ago,

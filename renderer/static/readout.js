@@ -113,7 +113,7 @@ const Readout = (() => {
       if (!head) head = cell;
       const own =
         cell.n > 1
-          ? `${words(home, cell.lo)} to ${words(home, cell.hi)} · ${Kit.count(cell.n)} records`
+          ? `${words(home, cell.lo)} to ${words(home, cell.hi)} · ${Kit.many(cell.n, 'record')}`
           : Number.isFinite(cell.s)
             ? `logged ${words(home, cell.y)}`
             : '';
@@ -217,7 +217,7 @@ const Readout = (() => {
       make(
         'caption',
         '',
-        `${chart.spec.title}: ${rows.length > SHEET_ROWS ? `the last ${SHEET_ROWS} of ${Kit.count(rows.length)} rows in sight` : `${Kit.count(rows.length)} rows in sight`}, newest first`,
+        `${chart.spec.title}: ${rows.length > SHEET_ROWS ? `the last ${SHEET_ROWS} of ${Kit.count(rows.length)} rows in sight` : `${Kit.many(rows.length, 'row')} in sight`}, newest first`,
       ),
       make(
         'thead',

@@ -151,6 +151,16 @@ const Runs = (() => {
       return th;
     });
   }
+  /** Cells of a row that change while a run goes on, by column in the order of the table. */
+  const said = (l) => ({
+    step: count(l.step),
+    started: l.started === null ? '–' : Kit.clock(l.started),
+    last_record: l.last_record === null ? '–' : ago(now() - l.last_record),
+    last: short(l.last),
+    best: short(l.best),
+    at: l.at === null ? '–' : count(l.at),
+    tenth: short(l.tenth),
+  });
   function row(l, on) {
     const tr = make('tr', on ? 'on' : ''),
       name = l.session,
@@ -191,22 +201,15 @@ const Runs = (() => {
         b.title = `${l.counts[level]} ${Alerts.WORDS[level][l.counts[level] === 1 ? 1 : 2]} firing`;
         alerts.append(b, make('span', 'unseen', Alerts.WORDS[level][l.counts[level] === 1 ? 1 : 2]));
       }
-    const cells = [
+    tr.append(
       make('td', 'session', make('span', 'who', box, swatch, link)),
       make('td', 'state', pill),
-      count(l.step),
-      l.started === null ? '–' : Kit.clock(l.started),
-      l.last_record === null ? '–' : ago(now() - l.last_record),
-      short(l.last),
-      short(l.best),
-      l.at === null ? '–' : count(l.at),
-      short(l.tenth),
+      ...Object.entries(said(l)).map(([id, text]) => make('td', id, text)),
       alerts,
-    ];
-    tr.append(...cells.map((c, i) => (c instanceof Node ? c : make('td', COLUMNS[i][0], c))));
+    );
     return tr;
   }
-  /** Draw the table anew where something in it changed; the ages alone are counted on in place. */
+  /** Draw the table anew where a row or its place changed; numbers alone are told in place. */
   function update(force) {
     const all = metrics();
     if (!state.metric || !all.some((m) => m.key === state.metric)) state.metric = (usual(all) || { key: '' }).key;
@@ -229,7 +232,7 @@ const Runs = (() => {
         .map(line)
         .sort(order);
     const key = JSON.stringify([
-      lines.map((l) => [l.session, l.state, l.step, l.last, l.best, l.alerts]),
+      lines.map((l) => [l.session, l.state, l.run.live, l.alerts]),
       [...on],
       state.sort,
       state.metric,
@@ -237,10 +240,8 @@ const Runs = (() => {
       state.regex,
     ]);
     if (key === signature && !force) {
-      for (const l of lines) {
-        const td = $('runs').querySelector(`tr[data-run="${CSS.escape(l.session)}"] td.last_record`);
-        if (td) say(td, l.last_record === null ? '–' : ago(now() - l.last_record));
-      }
+      const { rows } = $('runs').tBodies[0];
+      for (let i = 0; i < rows.length; i++) for (const [id, text] of Object.entries(said(lines[i]))) say(rows[i].querySelector(`.${id}`), text);
       return;
     }
     signature = key;

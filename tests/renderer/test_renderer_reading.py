@@ -46,7 +46,7 @@ def test_lines_without_producer_and_nested_metrics(tmp_path: Path) -> None:
     assert loss.bad == 2 and loss.count == 3 and math.isnan(loss.first) and loss.last == 0.5
     assert set(series) == {"loss", "ok", "opt.beta"}
     assert found.texts == {"training.note": "hi"}
-    assert found.broken_lines == 1 and describe.notes(found, 5.0) == ["1 broken lines were skipped"]
+    assert found.broken_lines == 1 and describe.notes(found, 5.0) == ["1 broken line was skipped"]
     assert found.state(1000.0) == "finished"
 
 
