@@ -10,7 +10,7 @@ const Canvas = (() => {
   const FARTHEST = 1e12;
   const SIZE = 11;
   /**
-   * A line of up to two pixels is drawn as four of one pixel, moved to these sides: without a graphics processor lines of one pixel
+   * A line of two pixels of the screen is drawn as four of one, moved to these sides: without a graphics processor lines of one pixel
    * are drawn straight, and wider ones as areas, whose many edges take several times as long.
    */
   const SIDES = [
@@ -120,16 +120,15 @@ const Canvas = (() => {
   let [xs, ys] = [new Float64Array(0), new Float64Array(0)];
   function draw(pen, line, toX, toY, width, height, ratio) {
     if (line.width) {
-      const hair = 1 / ratio,
-        side = (line.width - hair) / 2,
-        sides = side > 0 && side <= hair / 2 && line.dash === 'solid' ? SIDES : MIDDLE;
+      const two = line.width * ratio === 2 && line.dash === 'solid',
+        side = line.width / 4;
       if (xs.length < line.x.length) [xs, ys] = [new Float64Array(2 * line.x.length), new Float64Array(2 * line.x.length)];
       toX.all(line.x, xs);
       toY.all(line.y, ys);
       pen.beginPath();
       pen.miterLimit = MITER;
-      for (const [dx, dy] of sides) trace(pen, line, xs, ys, dx * side, dy * side, width, height);
-      stroke(pen, { color: line.tone, width: sides === SIDES ? hair : line.width, dash: line.dash });
+      for (const [dx, dy] of two ? SIDES : MIDDLE) trace(pen, line, xs, ys, dx * side, dy * side, width, height);
+      stroke(pen, { color: line.tone, width: two ? line.width / 2 : line.width, dash: line.dash });
     }
     if (line.dots) {
       pen.beginPath();

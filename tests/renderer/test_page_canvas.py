@@ -202,3 +202,38 @@ def test_many_lines_are_all_ours_and_a_zoom_by_mouse_is_still_right(opened: Brow
     assert (low + high) / 2 == pytest.approx((a + b) / 2, abs=(b - a) * 3 / width)
     opened.shows(f"{LOSS}.range", [low, high])
     opened.sound()
+
+
+#: How much of the tone there is on the vertical through each of ten places of a line, in CSS pixels: what the line is thick there.
+THICK = """
+const chart = Charts.charts.get('panel/loss'), { figure, canvas } = chart, [a, b] = figure.range, [low, high] = figure.y;
+const line = { ...figure.own[0], x: [a, b], y: [low + (high - low) * arguments[0], low + (high - low) * arguments[1]], width: arguments[2], opacity: 1, dots: 0, dash: 'solid' };
+const none = { tickvals: [], ticktext: [] };
+Canvas.paint(canvas, { ...figure, own: [line], shapes: [], notes: [], ticks: { x: none, y: none } }, [a, b]);
+const ratio = canvas.width / canvas.clientWidth, found = [];
+for (let i = 1; i <= 10; i++) {
+  const { data } = canvas.getContext('2d').getImageData(Math.round((60 + i * 30) * ratio), 0, 1, canvas.height);
+  let sum = 0;
+  for (let j = 3; j < data.length; j += 4) sum += data[j] / 255;
+  found.push(sum / ratio);
+}
+return found;
+"""
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_a_line_is_as_thick_as_it_says(opened: BrowserPage, ratio: int) -> None:
+    """Even and sloping lines of one and two pixels, on usual screens and on finer ones."""
+    run = Written(opened.base, "s", refresh=30.0)
+    run.add("training", "loss", spiked(600, 333))
+    run.write()
+    look(opened, run)
+    opened.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 1000, "height": 900, "deviceScaleFactor": ratio, "mobile": False})  # fmt: skip
+    canvas = "Charts.charts.get('panel/loss').canvas"
+    opened.shows(f"{canvas}.width === {ratio} * {canvas}.clientWidth")
+    opened.shows(DRAWN)
+    for width in (1, 1.5, 2):
+        for end in (0.5, 0.513, 0.8):
+            thick = opened.browser.execute_script(THICK, 0.5, end, width)
+            assert np.mean(thick) == pytest.approx(width, abs=0.35), (width, end, thick)
+            assert max(thick) - min(thick) < 0.6, (width, end, thick)
