@@ -1,9 +1,9 @@
-/* The log call for records that are made of numbers, short texts, booleans and None: packed straight into the current block.
+/* The log call for records that are made of numbers (numpy's too), short texts, booleans and None: packed straight into the current block.
  *
  * A `Call` stands in front of a log call written in Python (`slow`, in producer/stream.py) and hands on to it whatever it does not
  * do itself: a value of another kind, a step that is no int, a block that is full, a turn that somebody else has. Both keep all
  * their state in the block's head word and in the list that holds the turn, so any call may go either way. What is written is
- * byte for byte what msgpack writes for `(timestamp, step, metrics)`.
+ * byte for byte what msgpack writes for `(timestamp, step, metrics)`, numpy's scalars as the numbers that they are.
  *
  * It runs from its first to its last line with the interpreter held and without running any Python code, so no other thread and no
  * signal handler comes between; the store that publishes a record is the only one that other processes wait for.
@@ -142,6 +142,38 @@ static inline int same_names(const Call *self, PyObject *names)
     return 1;
 }
 
+/* The float or int that a scalar of numpy stands for, as a new reference; NULL (and nothing raised) for anything else. Only types that
+ * are written in C are asked, so no Python code runs. */
+static PyObject *number_of(PyObject *value)
+{
+    const PyTypeObject *type = Py_TYPE(value);
+    const char *name = type->tp_name;
+    PyObject *found = NULL;
+    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE || type->tp_as_number == NULL || strncmp(name, "numpy.", 6) != 0)
+        return NULL;
+    name += 6;
+    if (strcmp(name, "float32") == 0 || strcmp(name, "float16") == 0)
+        found = type->tp_as_number->nb_float(value);
+    else if (strncmp(name, "int", 3) == 0 || strncmp(name, "uint", 4) == 0)
+        found = type->tp_as_number->nb_index(value);
+    if (found == NULL)
+        PyErr_Clear();
+    return found;
+}
+
+/* Pack a float or an int; NULL if it is neither, or an int that is too long. */
+static inline unsigned char *put_number(unsigned char *to, PyObject *value)
+{
+    long long number;
+    int overflow;
+    if (PyFloat_CheckExact(value))
+        return put_float(to, PyFloat_AS_DOUBLE(value));
+    if (!PyLong_CheckExact(value))
+        return NULL;
+    number = PyLong_AsLongLongAndOverflow(value, &overflow);
+    return overflow ? NULL : put_int(to, number);
+}
+
 /* Store one record; 0 if it has to go the slow way (nothing is published then). */
 static int store(Call *self, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
 {
@@ -202,13 +234,10 @@ static int store(Call *self, PyObject *const *args, Py_ssize_t n_args, PyObject 
         memcpy(to, name, (size_t)(name_end - name));
         to += name_end - name;
         name = name_end;
-        if (PyFloat_CheckExact(value))
-            to = put_float(to, PyFloat_AS_DOUBLE(value));
-        else if (PyLong_CheckExact(value)) {
-            number = PyLong_AsLongLongAndOverflow(value, &overflow);
-            if (overflow)
+        if (PyFloat_CheckExact(value) || PyLong_CheckExact(value)) {
+            to = put_number(to, value);
+            if (to == NULL)
                 return 0;
-            to = put_int(to, number);
         }
         else if (value == Py_None)
             *to++ = 0xc0;
@@ -230,8 +259,15 @@ static int store(Call *self, PyObject *const *args, Py_ssize_t n_args, PyObject 
                 return 0;
             to = put_text(to, text, size);
         }
-        else
-            return 0;
+        else {
+            PyObject *plain = number_of(value);
+            if (plain == NULL)
+                return 0;
+            to = put_number(to, plain);
+            Py_DECREF(plain);
+            if (to == NULL)
+                return 0;
+        }
     }
 
     /* From here on the record survives this process. */

@@ -105,8 +105,13 @@ def test_the_bytes_are_those_of_msgpack(step: int, metrics: dict[str, Any], by_n
     ("step", "metrics"),
     [
         (1, {"values": [1.0, 2.0]}),
-        (1, {"loss": np.float32(0.5)}),
-        (1, {"count": np.int64(3)}),
+        (1, {"losses": np.ones(2)}),
+        (1, {"loss": np.array(0.5)}),
+        (1, {"loss": np.longdouble(0.5)}),
+        (1, {"done": np.bool_(True)}),
+        (1, {"when": np.datetime64("2025-01-01")}),
+        (1, {"count": np.uint64(2**63)}),
+        (1, {"loss": type("numpy.float32", (), {"__float__": lambda _: 1 / 0})()}),
         (1, {"count": 2**63}),
         (1, {"nested": {"a": 1}}),
         (1, {"data": b"x"}),
@@ -132,6 +137,15 @@ def test_what_is_not_plain_is_handed_on_and_nothing_is_published(
     assert bench.turn == [7]
     bench.call(8, loss=0.25)
     assert [record[1:] for record in bench.records()] == [[7, {"loss": 0.5}], [8, {"loss": 0.25}]]
+
+
+@pytest.mark.parametrize(
+    "kind", ["float64", "float32", "float16", "int8", "int16", "int32", "int64", "uint8", "uint64"]
+)
+def test_scalars_of_numpy_are_numbers(bench: Bench, kind: str) -> None:
+    value = np.dtype(kind).type(100 / 3)
+    bench.call(1, value=value, other=2.0)
+    assert bench.packed()[AT_STEP:] == msgpack.packb((0.0, 1, {"value": value.item(), "other": 2.0}))[AT_STEP:]
 
 
 def test_calls_of_many_shapes_in_turn_keep_their_own_names(bench: Bench) -> None:
@@ -235,7 +249,7 @@ def test_nothing_is_kept_of_what_was_logged(bench: Bench) -> None:
     bench.call(0, other=1.0)
     bench.handed.clear()
     assert [sys.getrefcount(one) for one in (step, value, *metrics)] == counts
-    alive = []
+    alive: list[int] = []
 
     class Told(Bench):
         def __del__(self) -> None:
