@@ -30,6 +30,8 @@ PYTHON = BIN / "python"
 COMMANDS = {"demo": "", "up": "", "setup": "", "test": "[test,check]", "check": "[test,check]"}
 #: The tests of the Stable-Baselines3 integration run where these are installed; continuous integration installs them.
 TORCH = ["torch==2.13.0", "stable-baselines3>=2.3"]
+#: What an editable install was made from: when one of these changes, it is made again.
+INSTALLED = ["pyproject.toml", "hatch_build.py", "producer/_quick.c"]
 CHECKS = ["ruff check .", "ruff format --check .", "mypy", "mypy --strict examples run.py", "lint-imports"]
 VERSION = ".".join(str(number) for number in sys.version_info[:2])
 
@@ -90,11 +92,11 @@ def set_up(extras: str, more: list[str]) -> None:
     """Make `.venv` hold this project, editable, with `extras` and `more`; nothing to do if its note says so already.
 
     The note's lines begin with what an environment cannot outlive (this Python, this folder) and what it can (the
-    project's requirements): the first makes it anew, the second installs again.
+    project's requirements, its one compiled part): the first makes it anew, the second installs again.
     """
     note = VENV / "holds.txt"
     whole = digest(sys.version.encode(), str(ROOT).encode())
-    basis = f"{whole} {digest((ROOT / 'pyproject.toml').read_bytes())}"
+    basis = f"{whole} {digest(*((ROOT / name).read_bytes() for name in INSTALLED))}"
     line = " ".join([basis, extras or "[]", *more])
     held = note.read_text().splitlines() if note.exists() else []
     usable = (

@@ -152,10 +152,11 @@ class AlertSubscription:
 class AlertDesk:
     """Those of one trainer who asked to be told, and what waits to be told.
 
-    The listener appends to `news` from its own thread; `deliver` is called on the trainer's.
+    The listener appends to `news` from its own thread and says so through `announce`; `deliver` is called on the trainer's.
     """
 
     def __init__(self) -> None:
+        self.announce: Callable[[], None] = lambda: None
         #: (offset at which the event ends in its file, event); offsets keep what is older than a subscription from it.
         self.news: deque[tuple[int, Alert]] = deque()
         self.dropped = 0
@@ -197,6 +198,7 @@ class AlertDesk:
             self.news.popleft()
             self.dropped += 1
         self.news.append((at, alert))
+        self.announce()
 
     def deliver(self) -> None:
         """Tell everybody what waits, on the calling thread. Does nothing while a delivery is under way."""
@@ -212,6 +214,8 @@ class AlertDesk:
             pass  # the listener made room between the two
         finally:
             self._delivering.release()
+            if self.news:  # a callback was interrupted, or another thread came while this one was letting go
+                self.announce()
 
     def new_session(self, since: int) -> None:
         """Whoever asked hears of the next session too, from offset `since` on; a stop of the last one is over."""

@@ -212,7 +212,9 @@ class RealTimeLogger:
 
         desk.heard = True
         self._desk = desk
-        self._producer.hear(desk.news, desk.deliver)
+        desk.announce = self._producer.announce
+        self._producer.hear(desk.deliver)
+        desk.announce()  # the desk of an integration may bring news along
         listener().watch(self.base_path, self.session, desk, self._autostart, self._endpoint)
 
     def _detach(self) -> None:
@@ -221,7 +223,7 @@ class RealTimeLogger:
             from avaliacoes.alert_listener import forget
 
             desk, self._desk = self._desk, None
-            self._producer.hear((), lambda: None)
+            self._producer.hear(None)
             forget(desk)
             desk.heard = False
             desk.deliver()

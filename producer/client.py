@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from typing import Any
 
 from contract import names, places
@@ -21,7 +21,7 @@ from producer.discovery import Discovery
 from producer.endpoints import check_endpoint, securing
 from producer.heap import HeapBlocks
 from producer.link import Link
-from producer.nap import Nap
+from producer.nap import NEWS, Nap
 from producer.newest import unpacked
 from producer.ring import Ring
 from producer.sender import Sender
@@ -208,11 +208,17 @@ class Producer:
     def tell(self) -> None:
         """Something waits to be told (`hear`); the sender's own records are no occasion for it."""
         if threading.current_thread() is not self._sender:
+            self.nap.signs[NEWS] = False  # before it is told: what comes meanwhile sets it again
             self._teller()
 
-    def hear(self, news: Sized, tell: Callable[[], None]) -> None:
-        """Have `tell` called by the log call that finds `news` not empty, on its thread."""
-        self.nap.news, self._teller = news, tell
+    def hear(self, tell: Callable[[], None] | None) -> None:
+        """From now on the log call after each `announce` calls `tell`, on its thread; None: nobody is told any more."""
+        self.nap.signs[NEWS] = False
+        self._teller = tell or (lambda: None)
+
+    def announce(self) -> None:
+        """There is something to tell. From any thread."""
+        self.nap.signs[NEWS] = True
 
     # Called by the sender
 

@@ -1,4 +1,4 @@
-"""How the log call wakes a sender that sleeps, at the price of one attribute while it does not.
+"""How the log call wakes a sender that sleeps, at the price of a look at two bytes while it does not.
 
 `os.write` gives the interpreter away, and the sender that it wakes takes it for a whole round before the log call goes on:
 a trainer that logs seldom paid up to milliseconds a call. The same system call through `ctypes.PyDLL` keeps the interpreter.
@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 import os
 import select
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 
 
 def _writing() -> Callable[[int, bytes, int], int]:
@@ -34,17 +34,19 @@ def _os_write(fd: int, data: bytes, _size: int) -> int:
 _write = _writing()
 
 
-class Nap:
-    """`on` is true only while the sender sleeps long; then, and only then, the log call writes to a pipe."""
+#: Which of the two signs says what: the sender sleeps long; something waits to be told on the thread of a log call.
+SLEEPING, NEWS = 0, 1
 
-    __slots__ = ("_poll", "_writer", "news", "on", "reader", "relied")
+
+class Nap:
+    """`signs` are what every log call looks at: while the sender sleeps long, and only then, it writes to a pipe."""
+
+    __slots__ = ("_poll", "_writer", "reader", "relied", "signs")
 
     def __init__(self) -> None:
-        self.on = False
+        self.signs = bytearray(2)
         #: True while the sender sleeps and sends nothing (a collector takes the records, or there is none): a ring that fills wakes it.
         self.relied = False
-        #: What waits to be told on the thread of the next log call; beside `on` because every call tests both.
-        self.news: Sized = ()
         self.reader, self._writer = os.pipe()
         os.set_blocking(self.reader, False)
         os.set_blocking(self._writer, False)
@@ -53,7 +55,7 @@ class Nap:
 
     def wake(self) -> None:
         """End the sleep. From any thread, any number of times; never blocks."""
-        self.on = self.relied = False
+        self.signs[SLEEPING] = self.relied = False
         _write(self._writer, b"w", 1)  # a full pipe wakes as well
 
     def pause(self, seconds: float) -> None:

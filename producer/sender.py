@@ -22,7 +22,7 @@ from contract.live import MAX_SEQ, Mark
 from producer.adoption import Adoption
 from producer.discovery import Discovery
 from producer.link import WINDOW_BATCHES, Link
-from producer.nap import Nap
+from producer.nap import SLEEPING, Nap
 from producer.overflow import Heap, Overflow
 from producer.reliance import RELIED_ROUND_S, Reliance
 from producer.ring import Ring
@@ -221,10 +221,10 @@ class Sender(threading.Thread):
         elif sent or self._anything_new():
             self._nap.pause(self._interval())
         else:
-            self._nap.on = True
+            self._nap.signs[SLEEPING] = True
             if not self._anything_new():
                 self._wait_socket(round(_DOZE_S * 1000))
-            self._nap.on = False
+            self._nap.signs[SLEEPING] = False
 
     def _look_every(self, now: float) -> float:
         return min(max(_LOOK_SHARE * (now - self._down_since), _LOOK_S), _LOOK_MOST_S)

@@ -2,7 +2,8 @@
 
 The log call is a closure because a closure's cells are the fastest variables Python has; it packs, copies into the
 current block, and publishes with one aligned store. It takes no lock that the sender holds for longer than it takes to
-swap a block, does no I/O, and raises nothing.
+swap a block, does no I/O, and raises nothing. Where it was built, a compiled call (`producer.quick`) stands before it, does the
+same for plain records, and leaves the rest to it; what the two share is the block's head word and the token.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from typing import Any, NamedTuple, Protocol
 import msgpack
 
 from contract.blocks import BLOCK_BYTES, HEAD_WORDS, pack_spool_head
-from producer.nap import Nap
+from producer.nap import NEWS, SLEEPING, Nap
 from producer.newest import newest
+from producer.quick import compiled
 from producer.ring import Ring
 from producer.values import SUSPECT_BYTES, Converter, fits
 
@@ -163,28 +165,29 @@ class Stream:
 
 def _recording(stream: Stream) -> _Calls:
     owner = stream.owner
-    # The lock is a list that holds one token: taking it out is as atomic as a Lock, at a third of its price.
-    token: list[None] = [None]
+    # The lock is a list with one item: taking it out is as atomic as a Lock, at a third of its price. The item is the newest step.
+    token: list[int] = [0]
     take, give = token.pop, token.append
     pack = msgpack.Packer(default=owner.converter.default, use_bin_type=True).pack
     deferred = stream.deferred
     nap = owner.nap
+    signs = nap.signs
     chunk: Chunk | None = None
     buffer = heads = memoryview(bytearray(8)).cast("Q")
-    position = start = limit = word = head = 0
-    last_step = 0
+    start = limit = head = 0
     kept: bytes | None = None
 
     def log(step: Any, **metrics: Any) -> None:
-        nonlocal position, word, last_step
         try:
-            take()
+            last_step = take()
         except IndexError:
-            if not wait_for_token():
+            waited = wait_for_token()
+            if waited is None:
                 # Called again inside itself, by a signal handler or a value's own method: stored a moment later.
                 deferred.append((now(), step, metrics))
                 nap.wake()
                 return
+            (last_step,) = waited
         try:
             if type(step) is not int:
                 step, metrics = owner.converter.step_of(step, metrics, last_step)
@@ -196,55 +199,53 @@ def _recording(stream: Stream) -> _Calls:
             if size > SUSPECT_BYTES and not fits(packed):
                 packed = owner.converter.pack_slowly(now(), step, metrics)
                 size = len(packed)
-            end = position + size
-            if end > limit:
+            word = heads[head]
+            position = start + (word & 0xFFFFFFFF)
+            if position + size > limit:
                 if not open_block():
                     return
-                end = position + size
-            buffer[position:end] = packed
-            published = word + (_ONE_RECORD + size)
-            heads[head] = published  # from here on the record survives this process
-            word = published
-            position = end
+                word, position = 0, start
+            buffer[position : position + size] = packed
+            heads[head] = word + _ONE_RECORD + size  # from here on the record survives this process
             last_step = step
         except Exception:
             stream.refused += 1
-        except BaseException:
-            # Ctrl-C in the middle: what is published counts, whatever this frame got to note of it.
-            word = heads[head]
-            position = start + (word & 0xFFFFFFFF)
-            raise
         finally:
-            give(None)
-        if nap.on:
+            give(last_step)
+        if signs[0] or signs[1]:
+            attend()
+
+    def attend() -> None:
+        if signs[SLEEPING]:
             nap.wake()
-        if nap.news:
+        if signs[NEWS]:
             owner.tell()
 
-    def wait_for_token() -> bool:
-        """Wait for a thread that was interrupted in the middle of its call; False at once if it is this very one."""
+    def wait_for_token() -> tuple[int] | None:
+        """The token of a thread that was interrupted in the middle of its call; None at once if it is this very one."""
         if _calling(sys._getframe(1).f_back, inside):
-            return False
+            return None
         deadline = monotonic() + _TOKEN_WAIT_S
         while monotonic() < deadline:
             sleep(0.0001)
             try:
-                take()
-                return True
+                return (take(),)
             except IndexError:
                 continue
-        return False
+        return None
 
     def close_block() -> None:
         nonlocal limit
-        if chunk is not None and not chunk.closed:
-            chunk.size, chunk.count = word & 0xFFFFFFFF, word >> 32
-            chunk.closed = True
         limit = -1
+        if quick is not None:
+            quick.shut()
+        if chunk is not None and not chunk.closed:
+            chunk.size, chunk.count = chunk.committed()
+            chunk.closed = True
 
     def open_block() -> bool:
         """Swap to a fresh block; False (and counted) when no record may be taken any more."""
-        nonlocal chunk, buffer, heads, position, start, limit, word, head
+        nonlocal chunk, buffer, heads, start, limit, head
         if not owner.may_log():
             stream.refused += 1
             return False
@@ -266,14 +267,15 @@ def _recording(stream: Stream) -> _Calls:
             stream.refused += 1
             return False
         close_block()
-        buffer, heads, head = fresh_buffer, fresh_heads, fresh_head
-        position, limit, word = start, start + BLOCK_BYTES, 0
+        buffer, heads, head, limit = fresh_buffer, fresh_heads, fresh_head, start + BLOCK_BYTES
         fresh = Chunk(first_seq, buffer[start:limit], heads, head, index)
         if chunk is None:
             stream.head = fresh
         else:
             chunk.next = fresh
         chunk = fresh
+        if quick is not None:
+            quick.open(buffer, heads, head, start, limit)
         ring.live.note_current(stream.tag, index)
         if nap.relied and ring.used > ring.n_blocks // 8 and not ring.used % max(1, ring.n_blocks // 16):
             nap.wake()
@@ -291,13 +293,14 @@ def _recording(stream: Stream) -> _Calls:
     def rotate() -> None:
         """Close the current block, so that the sender may spool it."""
         nonlocal kept
-        if wait_for_token():
+        waited = wait_for_token()
+        if waited is not None:
             try:
-                if word:
+                if chunk is not None and not chunk.closed and chunk.committed()[1]:
                     kept = _last_of(chunk) or kept
                     close_block()
             finally:
-                give(None)
+                give(*waited)
 
     def drain() -> None:
         """Store what calls inside calls left behind. Called by the sender.
@@ -310,19 +313,22 @@ def _recording(stream: Stream) -> _Calls:
         if not token:
             if any(_calling(frame, inside) for frame in sys._current_frames().values()) or token:
                 return
-            give(None)
+            give(0)
         while deferred:
             timestamp, step, metrics = deferred.popleft()
             log(step, **{"timestamp": timestamp, **metrics})
 
     def reset() -> None:
         """Forget everything: this process is a fork's child and the blocks are its parent's."""
-        nonlocal chunk, limit, word, pack, buffer, heads, nap, kept
-        nap = owner.nap
-        token[:] = [None]
+        nonlocal chunk, limit, start, head, pack, buffer, heads, nap, signs, kept
+        nap, signs = owner.nap, owner.nap.signs
+        token[:] = [0]
         pack = msgpack.Packer(default=owner.converter.default, use_bin_type=True).pack
         buffer = heads = memoryview(bytearray(8)).cast("Q")
-        chunk, limit, word, kept = None, -1, 0, None
+        chunk, limit, start, head, kept = None, -1, 0, 0, None
+        if quick is not None:
+            quick.shut()
+            quick.listen(signs)
         stream.head = stream.cursor = stream.base = None
         stream.tag = stream.acked = stream.sent_seq = stream.cursor_seq = stream.cursor_byte = 0
         stream.refused = stream.given_up = 0
@@ -334,7 +340,11 @@ def _recording(stream: Stream) -> _Calls:
         return current.end_seq if current is not None else 0
 
     inside = frozenset({log.__code__, rotate.__code__})
-    return _Calls(log, last, rotate, drain, reset, logged)
+    compiled_call = compiled()
+    quick = compiled_call(log, token, attend, SUSPECT_BYTES) if compiled_call is not None else None
+    if quick is not None:
+        quick.listen(signs)
+    return _Calls(quick or log, last, rotate, drain, reset, logged)
 
 
 def _last_of(chunk: Chunk | None) -> bytes | None:

@@ -33,6 +33,17 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(runtime, ignore_errors=True)
 
 
+@pytest.fixture(params=["compiled", "python"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test with both ways of the log call: compiled, where it was built, and in Python."""
+    from producer.quick import ENV_PURE, compiled
+
+    monkeypatch.setenv(ENV_PURE, "1" if request.param == "python" else "0")
+    if request.param == "compiled" and compiled() is None:
+        pytest.skip("the log call was not compiled: there was no C compiler when this package was installed")
+    return str(request.param)
+
+
 def end_services(base: Path) -> None:
     """End, by process id, the services that hold the locks of a data folder."""
     from contract import service

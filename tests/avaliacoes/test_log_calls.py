@@ -13,6 +13,8 @@ import pytest
 from avaliacoes.real_time_logger import LogReader, RealTimeLogger
 from producer import Producer
 
+pytestmark = pytest.mark.usefixtures("way")
+
 NAMES = {
     "log_training_step": "training",
     "log_gradient_info": "gradients",
@@ -66,20 +68,26 @@ def test_what_waits_is_told_on_the_thread_of_a_log_call_not_on_the_senders(
 ) -> None:
     told: list[str] = []
     with Producer(place) as producer:
-        producer.hear((1,), lambda: told.append(threading.current_thread().name))
+        producer.hear(lambda: told.append(threading.current_thread().name))
+        producer.announce()
         producer._beat()
         assert told == [threading.current_thread().name]
+        producer.announce()
         thread = threading.Thread(target=lambda: producer.log("training", 1, {"loss": 1.0}), name="learner")
         thread.start()
         thread.join()
         assert told[-1] == "learner"
-        producer.hear((), lambda: told.append("wrong"))
+        producer.log("training", 1, {"loss": 1.0})
+        assert len(told) == 2  # each announcement once
+        producer.hear(None)
+        producer.announce()
         producer.log("training", 2, {"loss": 1.0})
         told_before = list(told)
-        producer.hear((1,), lambda: told.append(threading.current_thread().name))
+        producer.hear(lambda: told.append(threading.current_thread().name))
+        producer.announce()
         deferred = producer._by_category["training"].deferred  # as a signal handler within a call leaves it
         deferred.append((0.0, 3, {"loss": 1.0}))
         producer.nap.wake()
-        assert until(lambda: not deferred and producer.counts()["logged"] == 3)
-        producer.hear((), lambda: None)
+        assert until(lambda: not deferred and producer.counts()["logged"] == 4)
+        producer.hear(None)
         assert told == told_before

@@ -13,7 +13,7 @@ from audit import ends_of, settle, state_of
 from chaos_processes import LONG
 from tally import Tally
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600), pytest.mark.usefixtures("way")]
 
 FOREVER = "1000000000"
 TRAINERS = 40 if LONG else 8

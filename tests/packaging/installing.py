@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import psutil
@@ -30,14 +32,21 @@ def must(argv: list[str], cwd: Path, seconds: float = 300, **environment: str) -
     return done
 
 
-def install(argv: list[str], cwd: Path) -> None:
+def install(argv: list[str], cwd: Path, **environment: str) -> None:
     """Run pip; without a package index the test is skipped, except in continuous integration."""
-    done = command(argv, cwd)
+    done = command(argv, cwd, **environment)
     if done.returncode and not os.environ.get("CI"):
         unreachable = ("No matching distribution", "Could not find a version", "Connection", "Temporary failure")
         if any(word in done.stderr for word in unreachable):
             pytest.skip(f"no package index within reach: {done.stderr[-300:]}")
     assert done.returncode == 0, f"{argv}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+
+
+def can_compile() -> bool:
+    """Whether this Python's extensions can be built here."""
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "").split()
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    return bool(compiler) and shutil.which(compiler[0]) is not None and header.is_file()
 
 
 def running_on(folder: Path) -> list[str]:

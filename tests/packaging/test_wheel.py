@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from installing import must, running_on, sources
+from installing import can_compile, install, must, running_on, sources
 
 PACKAGES = ("contract", "producer", "collector", "analyzer", "renderer", "avaliacoes")
 LEARNER = "avaliacoes/examples/cartpole_reinforce.py"
@@ -19,10 +20,30 @@ LEARNER = "avaliacoes/examples/cartpole_reinforce.py"
 def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path) -> None:
     """A wheel built where data lies beside the modules holds the sources, the learner and the licence, no data."""
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    wanted = {name for name in sources() if name.split("/")[0] in PACKAGES}
-    assert names == wanted | {LEARNER}
+    wanted = {name for name in sources() if name.split("/")[0] in PACKAGES and not name.endswith(".c")}
+    library = {name for name in names if name.endswith(".so")}
+    assert names - library == wanted | {LEARNER}
+    assert [name.split(".")[0] for name in library] == ["producer/_quick"] * (not wheel.name.endswith("-any.whl"))
     notes = {name.split(".dist-info/")[1] for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" in name}
     assert {"METADATA", "entry_points.txt", "licenses/LICENSE"} <= notes
+
+
+def test_a_wheel_without_a_compiler_is_one_for_every_machine(clone: Path, tmp_path: Path) -> None:
+    """Where nothing can be compiled the wheel is built all the same, and says in its name that nothing in it is."""
+    install(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), str(clone)],
+        clone,
+        CC="false",
+    )
+    (made,) = tmp_path.glob("avaliacoes-*.whl")
+    assert made.name.endswith("-py3-none-any.whl")
+    assert not [name for name in zipfile.ZipFile(made).namelist() if name.endswith(".so")]
+
+
+@pytest.mark.skipif(not can_compile(), reason="no C compiler, or no headers of Python")
+def test_where_there_is_a_compiler_the_log_call_is_compiled(environment: Path, elsewhere: Path) -> None:
+    code = "from producer.quick import compiled; print(compiled())"
+    assert "producer._quick.Call" in must([str(environment / "python"), "-c", code], elsewhere).stdout
 
 
 @pytest.mark.parametrize(

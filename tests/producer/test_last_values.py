@@ -5,8 +5,12 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from contract.blocks import BLOCK_BYTES
 from producer import Producer
+
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def last(producer: Producer) -> int | None:

@@ -9,8 +9,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from avaliacoes.log_reader import LogReader
 from producer import Producer
+
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def test_threads_and_a_signal_handler_share_a_log_call(place: Path) -> None:

@@ -20,6 +20,8 @@ from producer import Producer
 sys.path.insert(0, str(Path(__file__).parent))
 from peer import Peer
 
+pytestmark = pytest.mark.usefixtures("way")
+
 
 @pytest.fixture
 def endpoint(place: Path) -> str:

@@ -19,6 +19,8 @@ from producer.reliance import RELIED_ROUND_S, Reliance
 sys.path.insert(0, str(Path(__file__).parent))
 from peer import Peer
 
+pytestmark = pytest.mark.usefixtures("way")
+
 pytestmark = pytest.mark.skipif(not ORDERED, reason="this processor may reorder stores: rings are not read live")
 SECOND = 1_000_000_000
 
