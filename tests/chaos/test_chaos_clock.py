@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sysconfig
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -16,14 +20,36 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 HOUR = 3600
 
 
+@pytest.fixture
+def clock(way: str, tmp_path: Path) -> dict[str, str]:
+    """Environment of a trainer whose clock can be moved: the compiled log call asks the C library, not Python."""
+    if way == "python":
+        return {}
+    library = tmp_path / "moved_clock.so"
+    compiler = shutil.which((os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0])
+    if compiler is None:
+        pytest.skip("no C compiler")
+    source = Path(__file__).with_name("moved_clock.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", str(source), "-o", str(library), "-ldl"], check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
 @pytest.mark.parametrize("jump", [-HOUR, HOUR], ids=["back", "ahead"])
 def test_the_trainers_clock_jumps_an_hour(
-    collector: Callable[..., Service], trainer: Callable[..., Trainer], place: Path, tally: Tally, jump: int
+    collector: Callable[..., Service],
+    trainer: Callable[..., Trainer],
+    place: Path,
+    tally: Tally,
+    jump: int,
+    clock: dict[str, str],
 ) -> None:
     """Half-way through its records the trainer's clock jumps: each is stored once, in order, with the time it was given."""
     collector()
     options = ["--records", "6000", "--rate", "3000", "--clock-jump", str(jump), "--no-autostart"]
-    ending = [trainer(0, *options, "--session", "closed"), trainer(1, *options, "--session", "killed", "--end", "kill")]
+    ending = [
+        trainer(0, *options, "--session", "closed", **clock),
+        trainer(1, *options, "--session", "killed", "--end", "kill", **clock),
+    ]
     assert ending[0].wait(60) == 0 and ending[0].said[-1] == "closed", ending[0].errors
     assert ending[1].wait(60) == -9
     settle(place, tally, 30)
