@@ -16,6 +16,7 @@ from contract.names import root_of
 from renderer.gather import Key
 from renderer.series import Series, plain
 from renderer.session import Session
+from renderer.wording import count
 
 Plain = dict[str, Any]
 
@@ -72,7 +73,7 @@ def panels(session: Session, config: Plain) -> list[Plain]:
                [norm, zeros], "No gradient information has been logged yet.", session),
         _panel("rewards", "Reward per episode", f"moving averages over {window} and {5 * window} episodes",
                [reward, length], "No episode has been logged yet.", session),
-        _panel("metrics", "Training metrics", f"{left_out} more {'is' if left_out == 1 else 'are'} in the table below" if left_out else many,
+        _panel("metrics", "Training metrics", f"{count(left_out, 'more is', 'more are')} in the table below" if left_out else many,
                others, "No other metric has been logged yet.", session) | {"choose": True},
     ]  # fmt: skip
 

@@ -18,6 +18,7 @@ from contract.names import ALERTS, LIFECYCLE
 from renderer.gather import Key
 from renderer.live.model import Model, row_number
 from renderer.live.pyramid import Pyramid
+from renderer.wording import count
 
 Plain = dict[str, Any]
 
@@ -83,29 +84,23 @@ def state(model: Model, now: float) -> Plain:
     }
 
 
-def _were(n: int, what: str) -> str:
-    return f"{n} {what} was" if n == 1 else f"{n} {what}s were"
-
-
 def notes(model: Model, now: float) -> list[str]:
     """What is not as it should be, in sentences."""
     found = []
     if model.dropped:
-        found.append(f"{_were(model.dropped, 'record')} dropped by the trainer because its buffers were full")
+        found.append(
+            f"{count(model.dropped, 'record was', 'records were')} dropped by the trainer because its buffers were full"
+        )
     if model.broken_lines:
-        found.append(f"{_were(model.broken_lines, 'broken line')} skipped")
+        found.append(f"{count(model.broken_lines, 'broken line was', 'broken lines were')} skipped")
     if model.restarted_files:
-        found.append(
-            f"{model.restarted_files} {'time' if model.restarted_files == 1 else 'times'} a data file was cut short or replaced"
-        )
+        found.append(f"{count(model.restarted_files, 'time')} a data file was cut short or replaced")
     if model.refused:
-        more = len(model.refused)
-        found.append(
-            f"{more} more series {'is' if more == 1 else 'are'} in the files but not followed here (limit {model.most})"
-        )
+        more = count(len(model.refused), "more series is", "more series are")
+        found.append(f"{more} in the files but not followed here (limit {model.most})")
     waiting = model.counter("waiting")
     if waiting and model.state(now) == CRASHED:
-        found.append(f"{_were(waiting, 'record')} waiting at the last heartbeat")
+        found.append(f"{count(waiting, 'record was', 'records were')} waiting at the last heartbeat")
     return found
 
 

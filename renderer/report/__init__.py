@@ -7,7 +7,7 @@ findings     alerts with what, when, why it matters and what to do;  meanings: t
 verdict      the words, each with the rule that leads to it
 facts        what the run was;  analysis: all of it together, as plain data
 comparison   the same for several sessions
-charts       pictures with their content in words;  html, markdown: the pages;  wording: numbers for people
+charts       pictures with their content in words;  html, markdown: the pages
 write        to files
 """
 

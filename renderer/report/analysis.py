@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 
 from contract.lifecycle import CRASHED
-from renderer import panels
+from renderer import panels, wording
 from renderer.report import facts as facts_of
-from renderer.report import findings, metrics, verdict, wording
+from renderer.report import findings, metrics, verdict
 from renderer.report.meanings import INSTABILITY
 from renderer.report.metrics import Objective
 from renderer.report.reading import COMPUTED, STORED, Material

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
-from renderer import drawing
+from renderer import drawing, wording
 from renderer.drawing import Frame, Points
-from renderer.report import wording
 
 _LANES: Final = 10
 _LANE: Final = 15
@@ -152,7 +151,7 @@ def timeline(one: dict[str, Any], findings: list[dict[str, Any]]) -> str:
     if len(told) > len(lanes):
         text += f"; {wording.count(len(told) - len(lanes), 'more is', 'more are')} not drawn"
     note = (
-        f"<figcaption><span>{len(told) - len(lanes)} more findings are not drawn.</span></figcaption>"
+        f"<figcaption><span>{wording.count(len(told) - len(lanes), 'more finding is', 'more findings are')} not drawn.</span></figcaption>"
         if len(told) > len(lanes)
         else ""
     )

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from renderer import wording
 from renderer.drawing import Points, e
-from renderer.report import charts, html, markdown, stats, wording
+from renderer.report import charts, html, markdown, stats
 from renderer.report.analysis import Analysis
 from renderer.report.stats import Floats
 

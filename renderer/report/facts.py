@@ -6,7 +6,7 @@ import math
 from typing import Any, Final
 
 from contract.names import ALERTS, LIFECYCLE
-from renderer.report import wording
+from renderer import wording
 from renderer.report.reading import Material
 from renderer.session import number, stamp
 

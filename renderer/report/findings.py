@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from contract.alerts import FIRING, LEVELS, severity
-from renderer.report import wording
+from renderer import wording
 from renderer.report.meanings import MEANINGS
 
 Finding = dict[str, Any]

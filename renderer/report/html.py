@@ -6,8 +6,9 @@ import importlib.resources
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from renderer import wording
 from renderer.drawing import e
-from renderer.report import charts, facts, findings, verdict, wording
+from renderer.report import charts, facts, findings, verdict
 from renderer.report.analysis import Analysis
 
 #: word of a verdict -> (class, sign): the colour never stands alone.

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from renderer.report import facts, findings, wording
+from renderer import wording
+from renderer.report import facts, findings
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
 

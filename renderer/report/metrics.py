@@ -9,9 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from renderer import panels
+from renderer import panels, wording
 from renderer.gather import Key
-from renderer.report import wording
 from renderer.report.reading import Material
 from renderer.report.stats import Curve, Floats, curve
 from renderer.series import Series

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from contract.lifecycle import CRASHED, FINISHED, RUNNING, STALLED
-from renderer.report import stats, wording
+from renderer import wording
+from renderer.report import stats
 from renderer.report.meanings import INSTABILITY
 from renderer.report.metrics import Objective
 from renderer.report.reading import MOST_TRAILING

@@ -330,7 +330,8 @@ def test_examples_in_docstrings_hold() -> None:
     """The examples of the pure parts give what they say."""
     import doctest
 
-    from renderer.report import facts, metrics, stats, wording
+    from renderer import wording
+    from renderer.report import facts, metrics, stats
 
     for module in (facts, metrics, stats, wording):
         found = doctest.testmod(module)

@@ -1,4 +1,4 @@
-"""Numbers, steps and times as people write them. Pure; every text of the report comes through here."""
+"""Numbers, steps and times as people write them. Pure; the texts of the report and the page's notes come through here."""
 
 from __future__ import annotations
 
