@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sysconfig
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +10,7 @@ from pathlib import Path
 import pytest
 from audit import settle, state_of
 from chaos_processes import Service, Trainer
+from compiling import compiler
 from tally import Tally
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
@@ -26,11 +24,11 @@ def clock(way: str, tmp_path: Path) -> dict[str, str]:
     if way == "python":
         return {}
     library = tmp_path / "moved_clock.so"
-    compiler = shutil.which((os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0])
-    if compiler is None:
+    program = compiler()
+    if program is None:
         pytest.skip("no C compiler")
     source = Path(__file__).with_name("moved_clock.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", str(source), "-o", str(library), "-ldl"], check=True)
+    subprocess.run([program, "-shared", "-fPIC", "-O1", str(source), "-o", str(library), "-ldl"], check=True)
     return {"LD_PRELOAD": str(library)}
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sysconfig
 from pathlib import Path
 
 import psutil
@@ -40,13 +38,6 @@ def install(argv: list[str], cwd: Path, **environment: str) -> None:
         if any(word in done.stderr for word in unreachable):
             pytest.skip(f"no package index within reach: {done.stderr[-300:]}")
     assert done.returncode == 0, f"{argv}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
-
-
-def can_compile() -> bool:
-    """Whether this Python's extensions can be built here."""
-    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "").split()
-    header = Path(sysconfig.get_path("include"), "Python.h")
-    return bool(compiler) and shutil.which(compiler[0]) is not None and header.is_file()
 
 
 def running_on(folder: Path) -> list[str]:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from installing import can_compile, install, must, running_on, sources
+from compiling import can_compile
+from installing import install, must, running_on, sources
 
 PACKAGES = ("contract", "producer", "collector", "analyzer", "renderer", "avaliacoes")
 LEARNER = "avaliacoes/examples/cartpole_reinforce.py"
